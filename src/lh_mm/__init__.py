@@ -1,0 +1,1 @@
+"""LittleHolland: MIDI and audio on one clock."""

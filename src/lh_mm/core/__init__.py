@@ -1,0 +1,1 @@
+"""Clock, streams, configuration, files: what every room stands on."""
