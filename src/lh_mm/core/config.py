@@ -16,7 +16,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -49,10 +49,10 @@ class ConfigError(ValueError):
 
 
 @dataclass(frozen=True)
-class Loaded[LoadedT]:
+class Loaded(Generic[ConfigT]):
     """A built configuration with the tree it came from and where each value was said."""
 
-    config: LoadedT
+    config: ConfigT
     tree: Tree
     sources: Mapping[KeyPath, str]
 
