@@ -69,9 +69,7 @@ class Score:
     def __post_init__(self) -> None:
         if self.notes.dtype != NOTE_DTYPE:
             raise ValueError(f"notes must have NOTE_DTYPE, got {self.notes.dtype}")
-        order = np.lexsort(
-            [self.notes[k] for k in ("track", "pitch", "program", "drum", "start_s")]
-        )
+        order = np.lexsort([self.notes[k] for k in ("track", "pitch", "program", "drum", "start_s")])
         object.__setattr__(self, "notes", self.notes[order])
 
     def __len__(self) -> int:
