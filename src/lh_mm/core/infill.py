@@ -68,7 +68,8 @@ def merge_infill(
     joined = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in (
-            "kind", "slot", "clock", "event_id", "stream", "codes", "frame", "event_target", "code_target", "may", "hole",
+            "kind", "slot", "clock", "event_id", "stream", "codes", "frame",
+            "event_target", "code_target", "may", "hole",
         )
     }  # fmt: skip
     return replace(parts[0], **joined)

@@ -259,6 +259,8 @@ class Row:
         feature_given: (A, N) bool.
         first_frame: frame of the first feature.
         event_mask: packed legal choices (L, bytes) or None.
+        is_crop: whether BOS says crop even where the sequence has its own start (a piece that was cut first
+            and built then).
     """
 
     merged: Merged
@@ -269,6 +271,7 @@ class Row:
     feature_given: np.ndarray | None = None
     first_frame: int = 0
     event_mask: np.ndarray | None = None
+    is_crop: bool = False
 
 
 def collate(rows: Sequence[Sequence[Row]], spec: SequenceSpec) -> StreamBatch:
@@ -330,7 +333,7 @@ def collate(rows: Sequence[Sequence[Row]], spec: SequenceSpec) -> StreamBatch:
             roles[b, d] = [ROLES.index(role) for role in doc.roles]
             delays[b, d] = doc.delays
             lengths[b, d] = length_bucket(m.num_frames - int(m.slot[0])) if m.length_known else 0
-            is_crop[b, d] = not m.is_start
+            is_crop[b, d] = doc.is_crop or not m.is_start
             controls[b, d] = doc.controls
             at += len(m)
         document[b, at:] = len(row)
