@@ -13,115 +13,35 @@ Legend: E events (tokens), N frames (slots) of the piece.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lh_mm.core.clock import TempoMap, frame_centres_s, frames_at, num_frames_for
+from lh_mm.core.clock import TempoMap, frame_centres_s, frames_at
+from lh_mm.music.legal import legalise, voices_of
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
+from lh_mm.music.vocabulary import (
+    DRUM_ON,
+    MAX_EVENTS_PER_SLOT,
+    NOTE_OFF,
+    NOTE_ON,
+    PROGRAM,
+    VELOCITY,
+    EventVocabulary,
+)
 
-NOTE_ON, NOTE_OFF, DRUM_ON, PROGRAM, VELOCITY = 0, 128, 256, 384, 513
-"""First id of each block; `PROGRAM` is program -1 (drums) and `PROGRAM + 1 + p` is program p."""
-
-NUM_PITCH_BENDS = 32
-MAX_EVENTS_PER_SLOT = 256
-"""Generation forces FRAME beyond it, and preparation quarantines pieces that exceed it."""
+__all__ = [
+    "MAX_EVENTS_PER_SLOT",
+    "EventVocabulary",
+    "Events",
+    "decode_events",
+    "encode_events",
+    "legalise",
+]
 
 DRUM_LENGTH_S = 0.1
 """Nominal length of a decoded drum hit, whose end no token holds."""
-
-
-@dataclass(frozen=True)
-class EventVocabulary:
-    """The ids of event tokens: data, so that a bundle can hold it.
-
-    Layout: NoteOn 0..127, NoteOff 128..255, DrumOn 256..383, Program 384..512 (384 is drums), Velocity
-    from 513 on, then ids kept free for Bar, Beat, PedalOn, PedalOff and 32 pitch bends.
-
-    Attributes:
-        velocity_bins: loudness levels, 1..127. Velocity v has bin `(v - 1) * bins // 127`; a bin is
-            turned back into the middle of its velocities, which falls in the same bin again.
-    """
-
-    velocity_bins: int = 32
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.velocity_bins <= 127:
-            raise ValueError(f"velocity_bins must lie in 1..127, got {self.velocity_bins}")
-
-    @property
-    def first_reserved(self) -> int:
-        """First of the ids kept free, which no piece uses yet."""
-        return VELOCITY + self.velocity_bins
-
-    @property
-    def size(self) -> int:
-        """Number of event ids, those kept free included."""
-        return self.first_reserved + 4 + NUM_PITCH_BENDS
-
-    @property
-    def frame_id(self) -> int:
-        """The event head's choice FRAME: a choice, never a position."""
-        return self.size
-
-    @property
-    def end_id(self) -> int:
-        """The event head's choice END: a choice, never a position."""
-        return self.size + 1
-
-    @property
-    def num_choices(self) -> int:
-        """Width of the event head: all ids, FRAME and END."""
-        return self.size + 2
-
-    def program_id(self, program: int) -> int:
-        """Id of a program, -1 (drums) to 127."""
-        return PROGRAM + 1 + program
-
-    def velocity_id(self, velocity: ArrayLike) -> NDArray[np.int64]:
-        """Ids of velocities 1..127 (0 counts as 1), any shape."""
-        v = np.clip(np.asarray(velocity, np.int64), 1, 127)
-        return VELOCITY + (v - 1) * self.velocity_bins // 127
-
-    def velocity_of(self, event_id: int) -> int:
-        """Velocity in the middle of a Velocity id's bin."""
-        k = event_id - VELOCITY
-        lowest, beyond = -(-127 * k // self.velocity_bins), -(-127 * (k + 1) // self.velocity_bins)
-        return 1 + (lowest + beyond - 1) // 2
-
-    def name(self, event_id: int) -> str:
-        """Readable name, as `NoteOn_60`, `Program_-1`, `Velocity_7`, `FRAME`."""
-        blocks = (
-            ("NoteOn", NOTE_ON, 0),
-            ("NoteOff", NOTE_OFF, 0),
-            ("DrumOn", DRUM_ON, 0),
-            ("Program", PROGRAM, -1),
-            ("Velocity", VELOCITY, 0),
-        )
-        if not 0 <= event_id < self.num_choices:
-            raise ValueError(f"event id {event_id} is outside 0..{self.num_choices - 1}")
-        if event_id < self.first_reserved:
-            label, first, lowest = [b for b in blocks if b[1] <= event_id][-1]
-            return f"{label}_{event_id - first + lowest}"
-        bends = [f"PitchBend_{k}" for k in range(NUM_PITCH_BENDS)]
-        return ["Bar", "Beat", "PedalOn", "PedalOff", *bends, "FRAME", "END"][event_id - self.first_reserved]
-
-    def to_json(self) -> str:
-        """What a bundle stores."""
-        return json.dumps({"kind": "events", "velocity_bins": self.velocity_bins, "size": self.size})
-
-    @classmethod
-    def from_json(cls, text: str) -> EventVocabulary:
-        """The inverse of `to_json`. Raises ValueError if the text is of another vocabulary."""
-        stored = json.loads(text)
-        if not isinstance(stored, dict) or stored.get("kind") != "events":
-            raise ValueError(f"not an event vocabulary: {text[:80]!r}")
-        vocabulary = cls(velocity_bins=stored["velocity_bins"])
-        if vocabulary.size != stored["size"]:
-            raise ValueError(f"this event vocabulary has {stored['size']} ids, this version's has {vocabulary.size}")
-        return vocabulary
 
 
 @dataclass(frozen=True)
@@ -150,64 +70,6 @@ class Events:
         return int(np.bincount(self.clocks).max()) if len(self.clocks) else 0
 
 
-def _voices(notes: NDArray[np.void]) -> NDArray[np.int64]:
-    """(program + 1) * 128 + pitch of each note; drums are program -1, so they have voices 0..127."""
-    program = np.where(notes["drum"], -1, notes["program"].astype(np.int64))
-    voices: NDArray[np.int64] = (program + 1) * 128 + notes["pitch"]
-    return voices
-
-
-def legalise(score: Score, rate_hz: float, num_frames: int | None = None) -> tuple[Score, dict[str, int]]:
-    """Changes a piece as little as needed to make it legal at a slot rate, and counts the changes.
-
-    Args:
-        score: any score.
-        rate_hz: slots a second.
-        num_frames: N, where a codec says so; by default from the score's duration.
-
-    Returns:
-        The legal score (onsets are never moved) and counts: `notes` that came in, `after_end` dropped as
-        they begin at or after the end, `doubled` merged into a note of the same program and pitch that
-        begins in the same slot, `lengthened` from zero or less to a quarter slot, `cut` because the same
-        note begins again, `closed` because they sounded past the end.
-    """
-    n_frames = num_frames_for(score.duration_s, rate_hz) if num_frames is None else num_frames
-    end_s = n_frames / rate_hz
-    counts = {"notes": len(score), "after_end": 0, "doubled": 0, "lengthened": 0, "cut": 0, "closed": 0}
-    kept = frames_at(score.notes["start_s"], rate_hz) < n_frames
-    counts["after_end"] = int((~kept).sum())
-    notes = score.notes[kept].copy()
-
-    empty = notes["end_s"] <= notes["start_s"]
-    counts["lengthened"] = int(empty.sum())
-    notes["end_s"][empty] = notes["start_s"][empty] + 0.25 / rate_hz
-
-    # In order of voice, then time: neighbours of one voice are what can collide.
-    voices, on = _voices(notes), frames_at(notes["start_s"], rate_hz)
-    order = np.lexsort([notes["start_s"], voices])
-    notes, voices, on = notes[order], voices[order], on[order]
-    first = np.ones(len(notes), bool)
-    first[1:] = (voices[1:] != voices[:-1]) | (on[1:] != on[:-1])
-    counts["doubled"] = int((~first).sum())
-    if len(notes):
-        starts = np.flatnonzero(first)
-        ends, velocities = (np.maximum.reduceat(notes[key], starts) for key in ("end_s", "velocity"))
-        notes, voices = notes[first], voices[first]
-        notes["end_s"], notes["velocity"] = ends, np.maximum(velocities, 1)
-
-    beyond = np.full(len(notes), np.inf)
-    beyond[:-1] = np.where(voices[1:] == voices[:-1], notes["start_s"][1:], np.inf)
-    overlaps = (notes["end_s"] > beyond) & ~notes["drum"]
-    counts["cut"] = int(overlaps.sum())
-    notes["end_s"][overlaps] = beyond[overlaps]
-
-    late = notes["end_s"] > end_s + 1e-9
-    counts["closed"] = int((late & ~notes["drum"]).sum())
-    notes["end_s"][late] = end_s
-    notes["end_beat"] = score.tempo_map.to_beats(notes["end_s"])
-    return replace(score, notes=notes), counts
-
-
 def encode_events(
     notes: Score | NDArray[np.void], rate_hz: float, num_frames: int, vocabulary: EventVocabulary
 ) -> Events:
@@ -228,7 +90,7 @@ def encode_events(
     table = notes.notes if isinstance(notes, Score) else notes
     on = frames_at(table["start_s"], rate_hz, num_frames)  # (notes,)
     off = np.maximum(frames_at(table["end_s"], rate_hz, num_frames), on)
-    voices, pitched = _voices(table), ~table["drum"]
+    voices, pitched = voices_of(table), ~table["drum"]
     _check_legal(table, voices, on, off)
 
     # One group a note-on (3 tokens) and one a note-off (2 tokens), sorted by a single integer key.

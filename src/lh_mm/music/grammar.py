@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lh_mm.music.events import DRUM_ON, NOTE_OFF, PROGRAM, VELOCITY, EventVocabulary
+from lh_mm.music.vocabulary import DRUM_ON, NOTE_OFF, PROGRAM, VELOCITY, EventVocabulary
 
 _ALL = (1 << 128) - 1
 
