@@ -1,0 +1,43 @@
+"""`lh generate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def generate(
+    run: Annotated[str, typer.Argument(help="A run: a folder, an id, latest, or demo (the shipped weights).")],
+    out: Annotated[Path, typer.Option(help="What to write: .wav or .mid; the others lie beside it, with a .json.")],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="midi_to_audio, audio_to_midi, continue, joint or infill. Without it: midi_to_audio for --midi alone, "
+            "audio_to_midi for --audio alone, continue for both, joint for neither."
+        ),
+    ] = None,
+    midi: Annotated[Path | None, typer.Option(help="Notes to read.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Sound to read.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length of the result; else that of the input, or open.")] = None,
+    prompt_s: Annotated[float | None, typer.Option(help="continue: seconds of the input to keep.")] = None,
+    hole_s: Annotated[str | None, typer.Option(help="infill: the part to write anew, as START:END in seconds.")] = None,
+    control: Annotated[list[str] | None, typer.Option(help="A control, as style=techno; `lh info` lists them.")] = None,
+    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 wilder; 0 takes the likeliest.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest only; 0 is all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest that make up this share.")] = 0.95,
+    guidance: Annotated[float, typer.Option(help="Above 1 follows the given streams more closely.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same music.")] = 0,
+) -> None:
+    """Make music: sound for notes, notes for sound, continuations, fillings.
+
+    Writes .mid, .wav and .json (what was asked, of which bundle, with which seed) side by side. A generation
+    that was stopped goes on when the same command is given again.
+    """
+    from lh_mm.run import generate as verb
+
+    verb.generate(
+        run, out, task=task, midi=midi, audio=audio, duration_s=seconds, prompt_s=prompt_s, hole_s=hole_s,
+        controls=control or [], temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance, seed=seed,
+    )  # fmt: skip

@@ -1,0 +1,30 @@
+"""`lh train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    experiment: Annotated[str, typer.Argument(help="An experiment file, or its name in experiments/ (demo).")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, for example optim.lr=1e-3.")] = None,
+    plan: Annotated[bool, typer.Option(help="Only say what it would cost: parameters, memory, tokens, time.")] = False,
+    resume: Annotated[str | None, typer.Option(help="Go on with this run (a folder, an id, latest).")] = None,
+    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+) -> None:
+    """Train a model: one run, any hardware.
+
+    The data is prepared first if it is not. Ctrl-C ends the run after the step it is in; --resume goes on,
+    and a resumed run equals one that was never stopped.
+
+    Train on your own folder of MIDI: lh train experiments/demo.yaml data.folder=my_music
+    """
+    from lh_mm.run import train as run
+
+    if plan:
+        typer.echo(run.plan(experiment, overrides or []))
+    else:
+        run.train(experiment, overrides or [], resume=resume, runs=out)

@@ -1,0 +1,219 @@
+"""The training of every sequence model: one loss over the merged sequence, by hand-written steps.
+
+A training step receives a *list* of micro-batches. Targets are counted over the whole list and over all
+ranks before anything is divided, so that accumulation and data parallelism change nothing but speed
+(docs/streams.md, section 5). Randomness inside a step (dropout) is drawn from (seed, step, rank), so a
+run that was stopped and resumed takes the same steps as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import lightning as L
+import psutil
+import torch
+from lightning.pytorch.strategies import ParallelStrategy
+from pydantic import Field
+from torch import Tensor
+
+from lh_mm.core.config import Config
+from lh_mm.core.streams import StreamBatch
+from lh_mm.models.base import SequenceModel
+from lh_mm.models.likelihood import HeadSums, head_sums
+from lh_mm.nn.groups import parameter_groups
+from lh_mm.systems.optim import AverageWeights, OptimConfig
+
+
+class LossWeights(Config):
+    """What each head's mean weighs; applied once, in `weighted_loss`."""
+
+    event: float = Field(1.0, ge=0)
+    """Weight of the event head."""
+    codes: tuple[float, ...] = ()
+    """Weight of each codebook's head, first codebook first; empty is 1 for all."""
+
+
+def weighted_loss(sums: HeadSums, event_count: Tensor, code_count: Tensor, weights: LossWeights) -> Tensor:
+    """Each head's mean over its own targets, weighted: the only place where weights are applied.
+
+    Args:
+        sums: nats summed over one micro-batch.
+        event_count: targets of the event head over all micro-batches and ranks.
+        code_count: (A, K), likewise.
+        weights: of the heads.
+    """
+    loss = weights.event * sums.event_nats / event_count.clamp_min(1)
+    num_codebooks = sums.code_nats.shape[-1]
+    if num_codebooks:
+        each = torch.tensor(weights.codes or (1.0,) * num_codebooks, device=loss.device)
+        if len(each) != num_codebooks:
+            raise ValueError(f"loss.codes should hold {num_codebooks} weights, got {len(each)}")
+        loss = loss + (each * sums.code_nats / code_count.clamp_min(1)).sum()
+    return loss
+
+
+class LanguageSystem(L.LightningModule):
+    """Loss, optimiser, schedule and average weights around a sequence model."""
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        optim: OptimConfig,
+        weights: LossWeights,
+        *,
+        max_steps: int,
+        max_minutes: float | None,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.average = AverageWeights(model, optim.ema_decay)
+        self.optim_config, self.weights = optim, weights
+        self.max_steps, self.max_minutes, self.seed = max_steps, max_minutes, seed
+        self._elapsed_s = 0.0
+        self._clock_s: float | None = None
+        self._positions = 0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optim_config.build(parameter_groups(self.model, self.optim_config.weight_decay))
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is used: of steps or of minutes, whichever is further."""
+        by_steps = self.global_step / self.max_steps
+        return by_steps if self.max_minutes is None else max(by_steps, self._elapsed_s / 60 / self.max_minutes)
+
+    def on_train_start(self) -> None:
+        self._clock_s = time.monotonic()
+
+    def training_step(self, batches: Sequence[StreamBatch], batch_idx: int) -> None:
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        lr = self.optim_config.lr_at(self.global_step, self.progress)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        event_count, code_count = self._counts(batches)
+        world = self.trainer.world_size
+        total: HeadSums | None = None
+        with self._own_randomness():
+            for i, batch in enumerate(batches):
+                with self._unsynchronised(i + 1 < len(batches)):
+                    sums = head_sums(self.model, batch)
+                    # Data parallelism averages gradients over ranks; the count is already over all of them.
+                    self.manual_backward(weighted_loss(sums, event_count, code_count, self.weights) * world)
+                detached = HeadSums(*(value.detach() for value in vars(sums).values()))
+                total = detached if total is None else total + detached
+        assert total is not None
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim_config.clip_norm)
+        if torch.isfinite(norm):
+            optimizer.step()
+        else:
+            self.print(f"step {self.global_step}: gradient norm is {float(norm)}, step skipped")
+            optimizer.zero_grad()
+            optimizer.step()  # keeps Lightning's step count, without gradients it changes nothing
+        optimizer.zero_grad()
+        self.average.update(self.model)
+        self._log_step(total, lr, norm, sum(batch.kind.numel() for batch in batches))
+
+    def _counts(self, batches: Sequence[StreamBatch]) -> tuple[Tensor, Tensor]:
+        event_count = torch.zeros((), device=self.device)
+        code_count: Tensor = torch.zeros((), device=self.device)
+        for batch in batches:
+            assert batch.event_target is not None and batch.code_target is not None
+            event_count = event_count + (batch.event_target >= 0).sum()
+            code_count = code_count + (batch.code_target >= 0).sum((0, 1))
+        if self.trainer.world_size > 1:
+            event_count = self.trainer.strategy.reduce(event_count, reduce_op="sum")
+            code_count = self.trainer.strategy.reduce(code_count, reduce_op="sum")
+        return event_count, code_count
+
+    @contextmanager
+    def _own_randomness(self) -> Any:
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank)
+            yield
+
+    def _unsynchronised(self, more_to_come: bool) -> AbstractContextManager[None]:
+        strategy = self.trainer.strategy
+        if more_to_come and isinstance(strategy, ParallelStrategy) and self.trainer.world_size > 1:
+            return strategy.block_backward_sync()  # type: ignore[no-any-return]
+        return nullcontext()
+
+    def _log_step(self, sums: HeadSums, lr: float, norm: Tensor, num_positions: int) -> None:
+        seconds = self._lap()
+        self._positions += num_positions * self.trainer.world_size
+        values = {
+            **_by_head(sums, "train"),
+            "lr": lr,
+            "grad_norm": float(norm),
+            "positions_per_s": num_positions * self.trainer.world_size / max(seconds, 1e-9),
+            "memory_gb": _memory_gb(self.device),
+            "elapsed_s": self._elapsed_s,
+        }
+        self.log_dict(values, prog_bar=False)
+        self.log("loss", values["train/nats_total"], prog_bar=True, logger=False)
+        if self.max_minutes is not None and self.progress >= 1:
+            self.trainer.should_stop = True
+
+    def _lap(self) -> float:
+        """Seconds since the last lap; they count towards the budget of minutes."""
+        now = time.monotonic()
+        seconds, self._clock_s = now - (self._clock_s or now), now
+        self._elapsed_s += seconds
+        return seconds
+
+    def on_validation_epoch_start(self) -> None:
+        self._valid: HeadSums | None = None
+        self._raw = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.model.load_state_dict(self.average.state_of(self.model))
+
+    def validation_step(self, batches: Sequence[StreamBatch], batch_idx: int) -> None:
+        for batch in batches:
+            sums = head_sums(self.model, batch)
+            self._valid = sums if self._valid is None else self._valid + sums
+
+    def on_validation_epoch_end(self) -> None:
+        self.model.load_state_dict(self._raw, strict=False)
+        del self._raw
+        self._lap()  # validation is not the next step's time
+        if self._valid is None:
+            return
+        sums = self._valid
+        if self.trainer.world_size > 1:
+            reduce = self.trainer.strategy.reduce
+            sums = HeadSums(*(reduce(value.float(), reduce_op="sum") for value in vars(sums).values()))
+        self.log_dict(_by_head(sums, "valid"), rank_zero_only=True)
+        self.log("valid_nats", _by_head(sums, "valid")["valid/nats_total"], prog_bar=True, logger=False)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["lh_progress"] = {"elapsed_s": self._elapsed_s, "positions": self._positions}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._elapsed_s = checkpoint["lh_progress"]["elapsed_s"]
+        self._positions = checkpoint["lh_progress"]["positions"]
+
+
+def _by_head(sums: HeadSums, prefix: str) -> dict[str, float]:
+    """Nats per target of each head, and their plain sum over heads."""
+    values = {}
+    if sums.event_count > 0:
+        values[f"{prefix}/nats_event"] = float(sums.event_nats / sums.event_count)
+    code_nats, code_count = sums.code_nats.sum(0), sums.code_count.sum(0)
+    for k in range(code_nats.shape[-1] if code_nats.ndim else 0):
+        if code_count[k] > 0:
+            values[f"{prefix}/nats_code{k}"] = float(code_nats[k] / code_count[k])
+    values[f"{prefix}/nats_total"] = sum(values.values())
+    return values
+
+
+def _memory_gb(device: torch.device) -> float:
+    """Memory: the device's peak, or this process's own where there is no device."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return float(psutil.Process().memory_info().rss / 2**30)
