@@ -9,9 +9,7 @@ import typer
 
 app = typer.Typer(help="Sound to codec tokens and back.", no_args_is_help=True, rich_markup_mode=None)
 
-WhichCodec = Annotated[
-    str, typer.Option(help="rvq (the shipped codec), encodec, or a folder of weights.")
-]
+WhichCodec = Annotated[str, typer.Option(help="rvq (the shipped codec), encodec, or a folder of weights.")]
 
 
 @app.command()

@@ -11,7 +11,9 @@ import typer
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run: a folder, an id, latest, or demo.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value of its evaluate: settings.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json and sounds; by default the run's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for evaluation.json and sounds; by default the run's.")
+    ] = None,
 ) -> None:
     """Measure a run: likelihoods beside their floors, music statistics, and how sound follows its notes."""
     from lh_mm.run import evaluate as verb

@@ -20,7 +20,9 @@ def generate(
     ] = None,
     midi: Annotated[Path | None, typer.Option(help="Notes to read.")] = None,
     audio: Annotated[Path | None, typer.Option(help="Sound to read.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Length of the result; else that of the input, or open.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Length of the result; else that of the input, or open.")
+    ] = None,
     prompt_s: Annotated[float | None, typer.Option(help="continue: seconds of the input to keep.")] = None,
     hole_s: Annotated[str | None, typer.Option(help="infill: the part to write anew, as START:END in seconds.")] = None,
     control: Annotated[list[str] | None, typer.Option(help="A control, as style=techno; `lh info` lists them.")] = None,

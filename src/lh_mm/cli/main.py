@@ -23,7 +23,9 @@ A RUN is a folder, a run id, `latest`, or `demo` (the weights that ship with the
 lives in $LH_DATA (default ./data), runs in ./runs. Settings are overridden as key=value: `lh show X.yaml`
 lists them all."""
 
-app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("generate")(generate.generate)

@@ -105,7 +105,8 @@ def _main_part(
 def hole_events(stream: EventStream, hole: Hole) -> EventStream:
     """What stands in a hole: given events with their clock in it, generated notes that begin in it.
 
-    Offs at or behind the hole's end are moved to its last slot, behind what stands there, in true order."""
+    Offs at or behind the hole's end are moved to its last slot, behind what stands there, in true order.
+    """
     a, b = hole
     if stream.role != "generated":
         return stream.take((stream.clocks >= a) & (stream.clocks < b))

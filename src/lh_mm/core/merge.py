@@ -305,7 +305,8 @@ def _codes_at(
 def _next_frame_slot(rows: Rows) -> NDArray[np.int64]:
     """(L,) slot n that a choice at each position is about: that of the next frame position.
 
-    After a frame position it is the slot behind it; at the end of the sequence too."""
+    After a frame position it is the slot behind it; at the end of the sequence too.
+    """
     kind, slot, *_ = rows
     return np.where(kind == Kind.FRAME, slot + 1, slot)
 

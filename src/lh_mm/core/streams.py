@@ -229,7 +229,8 @@ class StreamBatch:
     def positions(self, start: int, end: int) -> StreamBatch:
         """Positions [start, end) of every row; header and features stay whole.
 
-        `forward` over the parts, in order and with the state handed on, equals `forward` over the whole."""
+        `forward` over the parts, in order and with the state handed on, equals `forward` over the whole.
+        """
         sliced = (
             "kind", "slot", "clock", "event_id", "stream", "codes", "hole", "document",
             "feature_index", "event_target", "code_target", "event_mask",

@@ -125,5 +125,3 @@ def log_picture(loggers: Sequence[Logger], name: str, png: bytes, step: int) -> 
             logger.experiment.add_image(name, image, step, dataformats="HWC")
         elif isinstance(logger, WandbLogger):
             logger.log_image(name, [image], step=step)
-
-
