@@ -52,13 +52,14 @@ def mel_filterbank(
         high_hz: upper edge of the last band; the Nyquist frequency when None.
     """
     high_hz = sample_rate / 2 if high_hz is None else high_hz
-    edges = _mel_to_hz(np.linspace(*_hz_to_mel(np.array([low_hz, high_hz])), num_mels + 2))
+    low_mel, high_mel = (float(mel) for mel in _hz_to_mel(np.array([low_hz, high_hz])))
+    edges = _mel_to_hz(np.linspace(low_mel, high_mel, num_mels + 2))
     bins_hz = np.arange(n_fft // 2 + 1) * (sample_rate / n_fft)
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising = (bins_hz - left) / (centre - left)
     falling = (right - bins_hz) / (right - centre)
-    bank = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (right - left))
-    bank = bank.astype(np.float32)
+    triangles = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (right - left))
+    bank: NDArray[np.float32] = triangles.astype(np.float32)
     bank.setflags(write=False)
     return bank
 
@@ -104,7 +105,7 @@ def mel_distance(wave: NDArray[np.floating], reference: NDArray[np.floating], sa
         ValueError: another sample rate, or waves of unequal length.
     """
     if sample_rate != SAMPLE_RATE:
-        raise ValueError(f"the mel distance is defined at {SAMPLE_RATE} Hz, got sample_rate={sample_rate}: resample first")
+        raise ValueError(f"the mel distance is defined at {SAMPLE_RATE} Hz, got {sample_rate}: resample first")
     if len(wave) != len(reference):
         raise ValueError(f"waves differ in length: {len(wave)} and {len(reference)} samples")
     return float(np.abs(log_mel(wave) - log_mel(reference)).mean())

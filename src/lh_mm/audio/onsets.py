@@ -116,9 +116,7 @@ def _flux(wave: NDArray[np.float32], sample_rate: int, view: _Resolution, num_fr
 
 
 @functools.cache
-def _band_matrix(
-    sample_rate: int, size: int, low_hz: float, high_hz: float, per_octave: int
-) -> NDArray[np.float32]:
+def _band_matrix(sample_rate: int, size: int, low_hz: float, high_hz: float, per_octave: int) -> NDArray[np.float32]:
     """Log-spaced triangles, each at least two bins wide and of unit sum: `(size // 2 + 1, bands)`."""
     num_bands = int(np.log2(high_hz / low_hz) * per_octave)
     edges = low_hz * 2.0 ** (np.arange(num_bands + 2) / per_octave)
