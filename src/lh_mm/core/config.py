@@ -207,6 +207,8 @@ def describe_errors(root: type[BaseModel], error: ValidationError) -> list[str]:
             hint = _suggest(root, owner, path)
         elif problem["type"] == "missing":
             message = "required, but not given"
+        elif problem["type"] == "union_tag_not_found":
+            message = "needs its 'kind'"
         elif problem["type"] == "union_tag_invalid":
             tags = str(problem.get("ctx", {}).get("expected_tags", ""))
             tag = value.get("kind") if isinstance(value, Mapping) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,7 @@ def split(merged: Merged, layouts: tuple[Layout, ...], aheads: tuple[int, ...] =
     for track, layout in enumerate(layouts):
         parts: list[tuple[NDArray[np.bool_], Layout]] = [(frames & main, "parallel" if len(holes) else layout)]
         bounds = [*holes, len(merged)]
-        for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, end in itertools.pairwise(bounds):
             at = np.arange(len(merged))
             parts.append((frames & (at >= start) & (at < end), layout))
         for positions, own_layout in parts:

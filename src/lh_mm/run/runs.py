@@ -1,0 +1,85 @@
+"""Runs on disk: where they are, how they are named, what a person may call them."""
+
+from __future__ import annotations
+
+import difflib
+import secrets
+from datetime import datetime
+from pathlib import Path
+
+from lh_mm.core.assets import asset
+
+BUNDLE = "bundle"
+DEMO = "demo"
+
+
+def new_run_dir(runs: Path, name: str) -> Path:
+    """A fresh `runs/<name>/<id>`; the id begins with the time, so that names sort by age."""
+    run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    path = runs / name / run_id
+    path.mkdir(parents=True)
+    return path
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "experiment.yaml").is_file()
+
+
+def find_run(run: str, runs: Path = Path("runs")) -> Path:
+    """The folder of a run.
+
+    Args:
+        run: a folder (of a run or a bundle), a run id, `name/id`, a name (its newest run), `latest`, or
+            `demo` (the shipped weights).
+        runs: where runs are kept.
+
+    Raises:
+        ValueError: where there is none, with the nearest id there is.
+    """
+    if run == DEMO:
+        return asset("weights/demo")
+    if _is_run(Path(run)):
+        return Path(run)
+    known = sorted((p.parent for p in runs.glob("*/*/experiment.yaml")), key=lambda p: p.name)
+    if run == "latest":
+        if not known:
+            raise ValueError(f"there is no run in {runs}; `lh train` makes one, and `demo` names the shipped weights")
+        return known[-1]
+    matches = [p for p in known if run in (p.name, f"{p.parent.name}/{p.name}", p.parent.name)]
+    if matches:
+        return matches[-1]
+    names = [DEMO, "latest", *(p.name for p in known), *(p.parent.name for p in known)]
+    near = difflib.get_close_matches(run, names, n=1)
+    raise ValueError(f"no run '{run}' in {runs}{f' (did you mean {near[0]}?)' if near else ''}")
+
+
+def find_bundle(run: str, runs: Path = Path("runs")) -> Path:
+    """The bundle of a run: the run's own folder if it is one, else its `bundle/`.
+
+    Raises:
+        ValueError: if the run has not written one yet.
+    """
+    path = find_run(run, runs)
+    for candidate in (path, path / BUNDLE):
+        if (candidate / "bundle.json").is_file():
+            return candidate
+    raise ValueError(f"{path} has no bundle yet: its training has not ended (lh train --resume {path.name})")
+
+
+def find_file(name: str, folder: str) -> Path:
+    """A file a person names: a path, or a name in `experiments/` or `data_recipes/` of the checkout or wheel.
+
+    Raises:
+        ValueError: where there is none, with the nearest there is.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    inside = name.removeprefix(f"{folder}/").removesuffix(".yaml")
+    home = asset(folder)
+    if (home / f"{inside}.yaml").is_file():
+        return home / f"{inside}.yaml"
+    known = [str(p.relative_to(home).with_suffix("")) for p in home.rglob("*.yaml")]
+    near = difflib.get_close_matches(inside, known, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise ValueError(f"no file {name} and none of that name in {folder}/{hint}")
