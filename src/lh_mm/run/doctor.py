@@ -98,7 +98,7 @@ class Report:
         """The report as a JSON value."""
         return {"ok": self.ok, **asdict(self)}
 
-    def as_text(self) -> str:
+    def __str__(self) -> str:
         """One line a check, its advice below it where there is any."""
         width = max(len(check.name) for check in self.checks)
         lines = []
@@ -175,7 +175,7 @@ def _torch(found: dict[str, Any]) -> Iterator[Check]:
         driver = "; ".join(hardware()["gpus"])
         yield Check("gpu", "warning", f"torch does not see {driver}", "the driver may be older than torch's CUDA")
     else:
-        mps = "; Apple's GPU is there, and lh_mm trains on the CPU of a Mac" if found["mps"] else ""
+        mps = "; Apple's GPU is not used" if found["mps"] else ""
         yield Check("gpu", "ok", f"none, everything runs on the CPU{mps}")
 
 
@@ -198,7 +198,7 @@ def _disk(folder: Path) -> Check:
 
 def _weights() -> Check:
     root = assets_root() / "weights"
-    sizes = {p: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in _bundles(root)}
+    sizes = {p: sum(f.stat().st_size for f in [p, *p.rglob("*")] if f.is_file()) for p in _bundles(root)}
     if not sizes:
         advice = "without them audio tokens need EnCodec's weights or your own codec: reinstall lh_mm"
         return Check("weights", "warning", f"none in {root}", advice)
@@ -206,9 +206,10 @@ def _weights() -> Check:
 
 
 def _bundles(root: Path) -> list[Path]:
+    """Entries of the shipped weights: a folder with weights in it, or a file of them."""
     if not root.is_dir():
         return []
-    return sorted(p for p in root.iterdir() if p.is_dir() and any(p.rglob("*.safetensors")))
+    return sorted(p for p in root.iterdir() if p.suffix == ".safetensors" or any(p.rglob("*.safetensors")))
 
 
 def _optional() -> Iterator[Check]:
