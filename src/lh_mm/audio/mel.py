@@ -52,8 +52,7 @@ def mel_filterbank(
         high_hz: upper edge of the last band; the Nyquist frequency when None.
     """
     high_hz = sample_rate / 2 if high_hz is None else high_hz
-    low_mel, high_mel = (float(mel) for mel in _hz_to_mel(np.array([low_hz, high_hz])))
-    edges = _mel_to_hz(np.linspace(low_mel, high_mel, num_mels + 2))
+    edges = _edges_hz(num_mels, low_hz, high_hz)
     bins_hz = np.arange(n_fft // 2 + 1) * (sample_rate / n_fft)
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising = (bins_hz - left) / (centre - left)
@@ -62,6 +61,17 @@ def mel_filterbank(
     bank: NDArray[np.float32] = triangles.astype(np.float32)
     bank.setflags(write=False)
     return bank
+
+
+def mel_centres_hz(num_mels: int, low_hz: float, high_hz: float) -> NDArray[np.float64]:
+    """Hz of the top of each triangle, `(num_mels,)`; for the axes of pictures."""
+    return _edges_hz(num_mels, low_hz, high_hz)[1:-1]
+
+
+def _edges_hz(num_mels: int, low_hz: float, high_hz: float) -> NDArray[np.float64]:
+    """Where the triangles begin, peak and end: `(num_mels + 2,)`, equally spaced in mel."""
+    low_mel, high_mel = (float(mel) for mel in _hz_to_mel(np.array([low_hz, high_hz])))
+    return _mel_to_hz(np.linspace(low_mel, high_mel, num_mels + 2))
 
 
 def stft_magnitude(
