@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lh_mm.music.compose.dice import Dice
-from lh_mm.music.compose.harmony import ladder
+from lh_mm.music.compose.harmony import Chord, ladder
 from lh_mm.music.compose.rhythm import STEPS_PER_BEAT, Event
 from lh_mm.music.compose.sketch import Sketch
 
@@ -57,6 +57,7 @@ def write_arp(sketch: Sketch) -> list[Event]:
     across = dice.chance(0.6)  # runs across bars, or begins again with each
     accents = [dice.uniform(0.6, 1.0) for _ in range(dice.pick((3, 4, 4, 8)))]
     events: list[Event] = []
+    ladders: dict[Chord, list[int]] = {}
     for section, first, last, _ in sketch.spans("arp"):
         chance = sketch.dice(f"arp/{section.start_bar}")
         part = second if section.kind == "drop2" else figure
@@ -71,7 +72,10 @@ def write_arp(sketch: Sketch) -> list[Event]:
                 rung = part.rungs[count % len(part.rungs)]
                 if rung is not None and not chance.chance(0.04):
                     beat = first * sketch.bar_beats + step / STEPS_PER_BEAT
-                    rungs = ladder(sketch.key, sketch.harmony.at(beat), low, low + 30)
+                    chord = sketch.harmony.at(beat)
+                    if chord not in ladders:
+                        ladders[chord] = ladder(sketch.key, chord, low, low + 30)
+                    rungs = ladders[chord]
                     pitch = rungs[min(len(rungs) - 1, rung + lift)]
                     events.append(
                         Event(

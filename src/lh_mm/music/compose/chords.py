@@ -24,7 +24,7 @@ def draw_comping(dice: Dice, kind: str, steps_per_bar: int, drive: float) -> tup
     steps = bars * steps_per_bar
     gate = dice.uniform(0.35, 0.8)
     if kind == "stabs":
-        count = round(bars * (2.0 + 1.6 * drive + dice.uniform(-0.5, 0.5)))
+        count = max(1, round(bars * (1.4 + 1.3 * drive + dice.uniform(-0.4, 0.5))))
         starts = draw_rhythm(dice, steps, count, steps_per_bar, off_beat=0.7)
         return bars, [Hit(s, n, dice.uniform(0.7, 1.0)) for s, n in with_lengths(starts, steps, gate, 3)]
     if kind == "offbeat":
@@ -36,7 +36,7 @@ def draw_comping(dice: Dice, kind: str, steps_per_bar: int, drive: float) -> tup
         starts = [bar * steps_per_bar + s for bar, turn in enumerate(turns) for s in turn if s < steps_per_bar]
         return bars, [Hit(s, n, dice.uniform(0.75, 1.0)) for s, n in with_lengths(starts, steps, gate, 6)]
     if kind == "pulse":
-        kept = [s for s in range(0, steps, 2) if not dice.chance(0.3)] or [0]
+        kept = [s for s in range(0, steps, 2) if not dice.chance(0.45 - 0.2 * drive)] or [0]
         return bars, [Hit(s, 2 * gate, 0.6 if s % 4 == 0 else 0.9) for s in kept]
     if kind == "dub":
         starts = draw_rhythm(dice, 2 * steps_per_bar, dice.between(1, 2), steps_per_bar, off_beat=0.8)
@@ -83,7 +83,7 @@ def write_chords(sketch: Sketch) -> list[Event]:
     kind = dice.weighted(sketch.style.comping)
     bars, home = draw_comping(dice, kind, sketch.steps_per_bar, sketch.drive)
     other_bars, other = draw_comping(dice, kind, sketch.steps_per_bar, sketch.drive)
-    voices = 3 if kind in ("pulse", "offbeat") else dice.pick((3, 3, 4))
+    voices = 3 if kind in ("pulse", "offbeat") else dice.pick((3, 3, 3, 4))
     voicer = Voicer(sketch, voices, CHORD_RANGE, sketch.style.name in ("house", "techno") and dice.chance(0.4))
     pushed = dice.chance(0.6)
     events: list[Event] = []

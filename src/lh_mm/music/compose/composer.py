@@ -18,6 +18,7 @@ from lh_mm.music.compose.bass import write_bass
 from lh_mm.music.compose.chords import write_chords, write_pad
 from lh_mm.music.compose.dice import Dice
 from lh_mm.music.compose.drums import write_drums
+from lh_mm.music.compose.ending import write_ending
 from lh_mm.music.compose.melody import Lead
 from lh_mm.music.compose.perform import choose_programs, perform_track
 from lh_mm.music.compose.rhythm import Event
@@ -72,6 +73,8 @@ def compose(seed: int, style: str | None = None, duration_s: float | None = None
     end_beat = sketch.form.num_bars * sketch.bar_beats
     tempo_map = _tempo_map(sketch, end_beat)
     parts = {role: write(sketch) for role, write in WRITERS.items()}
+    for role, events in write_ending(sketch).items():
+        parts[role] += events
     parts = {role: events for role, events in parts.items() if events}
     programs = choose_programs(sketch.dice("programs"), sketch.style.programs, list(parts))
     played = []

@@ -52,15 +52,17 @@ class Groove:
 
 
 def draw_groove(dice: Dice, book: DrumBook, steps_per_bar: int, drive: float) -> Groove:
-    """A groove from a style's patterns; a higher `drive` (0..1) means more percussion."""
+    """A groove from a style's patterns; a higher `drive` (0..1) means more percussion and fewer gaps in the hats."""
 
-    def pattern(choices: tuple[str, ...], drum: int) -> Voice:
+    def pattern(choices: tuple[str, ...], drum: int, thinning: float = 0.0) -> Voice:
         text = dice.pick([p for p in choices if len(p) % steps_per_bar == 0])
-        return Voice(drum, len(text), tuple(read_pattern(text)))
+        hits = read_pattern(text)
+        soft = [v for v in sorted({hit.velocity for hit in hits})[:-1] if dice.chance(thinning)]
+        return Voice(drum, len(text), tuple(hit for hit in hits if hit.velocity not in soft))
 
     closed, opened, ride = book.time_keepers
     open_voice = pattern(book.open, opened)
-    closed_voice = pattern(book.closed, closed)
+    closed_voice = pattern(book.closed, closed, thinning=0.75 * (1.0 - drive))
     taken = {hit.step % steps_per_bar for hit in open_voice.hits}  # one pair of cymbals cannot do both
     closed_voice = replace(
         closed_voice, hits=tuple(h for h in closed_voice.hits if h.step % steps_per_bar not in taken)
@@ -68,7 +70,7 @@ def draw_groove(dice: Dice, book: DrumBook, steps_per_bar: int, drive: float) ->
     family = dice.pick(book.perc)
     low, high = book.perc_hits
     hits_a_bar = low + (high - low) * (0.6 * drive + 0.4 * dice.uniform())
-    voices = dice.between(min(2, len(family)), min(3, len(family)))
+    voices = dice.between(min(2, len(family)), min(2 + round(drive), len(family)))
     perc = []
     for drum in dice.sample(family, voices):
         cycle = dice.pick(book.cycles)
@@ -135,12 +137,14 @@ def _bar(dice: Dice, sketch: Sketch, section: Section, bar: int, groove: Groove,
         if level == 0:
             continue
         voices: tuple[Voice, ...] = getattr(groove, layer)
+        if layer == "hats" and sketch.form.levels["ride"][bar]:
+            voices = voices[1:]  # the ride keeps time instead of the closed hat
         for voice in voices:
             for hit in voice.in_bar(clock, steps):
                 if fill is not None and layer in fill.mutes and hit.step >= fill.first_step:
                     continue
-                if hit.velocity < 0.6 and dice.chance(0.06):
-                    continue
+                if hit.velocity < 0.6 and (dice.chance(0.06) or (layer == "snare" and voice is not voices[0])):
+                    continue  # soft hits slip at times, and only the first drum of a backbeat has ghosts
                 beat = start + hit.step / STEPS_PER_BEAT
                 events.append(Event(beat, HIT_BEATS, voice.drum, level * hit.velocity))
         if layer == "snare" and dice.chance(sketch.style.drums.ghosts):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lh_mm.music.compose.dice import Dice
-from lh_mm.music.compose.styles import DRUM_LAYERS, LAYERS, Style
+from lh_mm.music.compose.styles import LAYERS, Style
 
 LOUDNESS = {"intro": 0.8, "build": 0.85, "drop": 1.0, "break": 0.78, "drop2": 1.0, "outro": 0.82}
 CARRIERS = ("perc", "lead", "arp")
@@ -34,10 +34,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Form:
-    """Sections in order, and the level of every layer in every bar."""
+    """Sections in order, and the level of every layer in every bar.
+
+    `cold_end` says that the last bar is one struck chord, left to ring (`ending.py`), and nothing else.
+    """
 
     sections: tuple[Section, ...]
     levels: Mapping[str, tuple[float, ...]]
+    cold_end: bool
 
     @property
     def num_bars(self) -> int:
@@ -71,6 +75,8 @@ def draw_form(dice: Dice, style: Style, num_bars: int, must: tuple[str, ...]) ->
         for layer, (first, last) in entries.items():
             for bar in range(first, last):
                 levels[layer][bar] = _level(section, bar, last_section=i == len(sections) - 1)
+        if section.kind.startswith("drop"):
+            _breathe(dice, section, levels)
     fullest = max(sections, key=lambda s: (s.kind.startswith("drop"), s.num_bars))
     for layer in must:
         if not any(levels[layer]):
@@ -79,7 +85,11 @@ def draw_form(dice: Dice, style: Style, num_bars: int, must: tuple[str, ...]) ->
     for bar in range(num_bars):
         if not any(levels[layer][bar] for layer in CARRIERS):
             levels["perc"][bar] = 0.7
-    return Form(tuple(sections), {layer: tuple(level) for layer, level in levels.items()})
+    cold_end = num_bars >= 16 and dice.chance(0.5)
+    if cold_end:
+        for level in levels.values():
+            level[-1] = 0.0
+    return Form(tuple(sections), {layer: tuple(level) for layer, level in levels.items()}, cold_end)
 
 
 def _divide(dice: Dice, style: Style, num_bars: int) -> list[Section]:
@@ -135,6 +145,14 @@ def _entries(dice: Dice, style: Style, section: Section) -> dict[str, tuple[int,
     return entries
 
 
+def _breathe(dice: Dice, section: Section, levels: dict[str, list[float]]) -> None:
+    """A drop that never stops tires: now and then a few layers rest for the last bar of eight."""
+    for bar in range(section.start_bar + 7, section.end_bar - 1, 8):
+        if dice.chance(0.45):
+            for layer in dice.sample(("kick", "bass", "chords", "hats", "lead"), dice.pick((1, 1, 2, 3))):
+                levels[layer][bar] = 0.0
+
+
 def _level(section: Section, bar: int, last_section: bool) -> float:
     """How loud a bar is: by its section, rising through a build, falling through an outro."""
     place = (bar - section.start_bar) / max(1, section.num_bars - 1)
@@ -144,8 +162,3 @@ def _level(section: Section, bar: int, last_section: bool) -> float:
     if section.kind == "outro" or (last_section and section.kind == "intro"):
         return level * (1.05 - 0.15 * place)
     return level
-
-
-def drums_rest(form: Form, bar: int) -> bool:
-    """Whether no drum layer sounds in a bar."""
-    return not any(form.levels[layer][bar] for layer in DRUM_LAYERS)

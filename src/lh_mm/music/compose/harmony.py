@@ -145,9 +145,9 @@ def draw_loop(dice: Dice, mode: str, richness: float, static: float, slow: bool)
     elif dice.chance(0.55):
         roots = dice.pick(PROGRESSIONS[mode])
     else:
-        walk = [0 if dice.chance(0.7) else dice.pick((5, 3, 6))]
+        walk = [0 if dice.chance(0.7) else dice.pick([root for root in (5, 3, 6) if _is_stable(mode, root)])]
         while len(walk) < dice.pick((4, 4, 4, 8)) and len(walk) < 8:
-            onward = NEXT_ROOT[walk[-1]]
+            onward = [root for root in NEXT_ROOT[walk[-1]] if _is_stable(mode, root)]
             walk.append(onward[min(dice.below(len(onward)), dice.below(len(onward)))])
         roots = tuple(walk)
     bars = 2.0 if dice.chance(0.65 if slow else 0.25) and len(roots) <= 4 else 1.0
@@ -159,6 +159,12 @@ def draw_loop(dice: Dice, mode: str, richness: float, static: float, slow: bool)
     return Loop(tuple((root, _tones(dice, richness), length) for root, length in zip(roots, lengths, strict=True)))
 
 
+def _is_stable(mode: str, root: int) -> bool:
+    """Whether the triad on this degree has a perfect fifth: diminished ones are no place to stay for a bar."""
+    steps = Key(0, mode).steps_over(root)
+    return (steps[(root + 4) % 7] - steps[root]) % 12 == 7
+
+
 def _tones(dice: Dice, richness: float) -> tuple[int, ...]:
     if not dice.chance(richness):
         return (0, 2, 4)
@@ -167,13 +173,14 @@ def _tones(dice: Dice, richness: float) -> tuple[int, ...]:
     )
 
 
-def revoice(dice: Dice, loop: Loop, richness: float) -> Loop:
+def revoice(dice: Dice, mode: str, loop: Loop, richness: float) -> Loop:
     """The same loop with one chord replaced (a third away, or another colour), as a later section may have it."""
     chords = list(loop.chords)
     i = dice.below(len(chords))
     root, tones, length = chords[i]
-    if len(chords) > 1 and dice.chance(0.6):
-        root = (root + dice.pick((2, 5))) % 7
+    third_away = (root + dice.pick((2, 5))) % 7
+    if len(chords) > 1 and _is_stable(mode, third_away) and dice.chance(0.7):
+        root = third_away
     else:
         tones = _tones(dice, max(richness, 0.5))
     chords[i] = (root, tones, length)

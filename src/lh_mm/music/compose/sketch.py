@@ -94,7 +94,7 @@ def _draw_harmony(dice: Dice, style: Style, key: Key, form: Form, bar_beats: flo
     """One loop for the piece; breaks and the second drop may vary it or leave it."""
     home = draw_loop(dice, key.mode, style.richness, style.static, style.slow_harmony)
     away = draw_loop(dice, key.mode, style.richness, 0.0, style.slow_harmony)
-    varied = revoice(dice, home, style.richness)
+    varied = revoice(dice, key.mode, home, style.richness)
     loops: dict[str, Loop] = {
         "break": dice.weighted({home: 3, varied: 4, away: 3}),
         "drop2": dice.weighted({home: 5, varied: 4}),

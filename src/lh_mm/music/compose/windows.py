@@ -57,10 +57,10 @@ def shared_windows(pieces: Iterable[Piece], num_bars: int = WINDOW_BARS) -> list
     seen: dict[bytes, tuple[str, int]] = {}
     shared = []
     for piece in pieces:
-        own = {}
+        own: dict[bytes, int] = {}
         for bar, content in enumerate(window_contents(piece, num_bars)):
-            own.setdefault(content, (piece.id, bar))
-        shared += [(*seen[content], *place) for content, place in own.items() if content in seen]
-        for content, place in own.items():
-            seen.setdefault(content, place)
+            own.setdefault(content, bar)
+        shared += [(*seen[content], piece.id, bar) for content, bar in own.items() if content in seen]
+        for content, bar in own.items():
+            seen.setdefault(content, (piece.id, bar))
     return shared
