@@ -59,7 +59,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 layers: $(INSTALLED)
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 spelling: $(INSTALLED)
 	git ls-files -z | xargs -0 $(BIN)/codespell
