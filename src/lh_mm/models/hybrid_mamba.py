@@ -1,0 +1,326 @@
+"""The hybrid: Mamba-2 with a few attention layers over merged streams on one clock.
+
+A pre-norm residual stack written as a pattern, `M` a Mamba-2 mixer (Dao and Gu 2024, arXiv:2405.21060), `*`
+attention, `-` a SwiGLU network; by default about one mixer in five attends, after Mamba, as in Jamba and
+Nemotron-H (Lieber et al. 2024, arXiv:2403.19887; NVIDIA 2025, arXiv:2504.03624). Where we differ from them:
+attention turns by the clock of the music as well as by index (`nn/rotary.py`), decay may depend on time, and
+the input is a sum of fields (event, codes of every track, sound through a front end) read by two kinds of
+heads: one softmax over events, FRAME and END, and K softmaxes a track for the codes of the next frame.
+
+Shapes: B rows, L positions, D width, V event ids, A tracks, K codebooks, C codes, S streams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from lh_mm.core.config import Config
+from lh_mm.core.merge import ROLES, Kind
+from lh_mm.core.streams import MAX_DELAY, NUM_LENGTH_BUCKETS, SequenceSpec, StreamBatch
+from lh_mm.models.base import Logits
+from lh_mm.models.frontend import Frontend, FrontendConfig, FrontendState
+from lh_mm.nn.attention import Attention, AttentionState, KeyMap, Lookup, look_up
+from lh_mm.nn.embedding import SumEmbedding
+from lh_mm.nn.mamba2 import Mamba2, MambaState
+from lh_mm.nn.mlp import SwiGLU
+from lh_mm.nn.norm import RMSNorm
+from lh_mm.nn.positions import Positions
+from lh_mm.nn.rotary import Rotary
+
+INITIAL_SLOTS = 512
+"""Positions a key cache has room for at first, where nobody says how many will come."""
+
+
+class HybridMambaConfig(Config):
+    """The shape of a hybrid."""
+
+    kind: Literal["hybrid_mamba"] = "hybrid_mamba"
+    pattern: str = "M-M-*-M-M-"
+    """Layers in order: M Mamba-2, * attention, - feed-forward. Any mixture is legal, also attention alone."""
+    dim: int = Field(256, ge=8)
+    """Width of the residual stream."""
+    heads: int = Field(4, ge=1)
+    """Attention heads."""
+    kv_heads: int = Field(2, ge=1)
+    """Heads of keys and values, shared by groups of attention heads."""
+    window: int | None = Field(None, ge=1)
+    """Positions that attention sees, itself included; none for all."""
+    clock_fraction: float = Field(0.5, ge=0, le=1)
+    """Share of rotary pairs that turn by the clock; the rest turn by the index."""
+    state_dim: int = Field(64, ge=1)
+    """State of each Mamba channel."""
+    head_dim: int = Field(64, ge=1)
+    """Channels that share one decay in Mamba."""
+    mlp_ratio: float = Field(2.5, gt=0)
+    """Inner width of the feed-forward layers in units of dim."""
+    time_aware: float | None = Field(None, gt=0)
+    """Slots in which Mamba's decay is the usual one of a position; none lets decay know nothing of time."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Of every layer's output and of attention weights, in training."""
+    frontend: FrontendConfig = FrontendConfig()
+    """Used where the sequence has features."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _known_layers(cls, pattern: str) -> str:
+        if not pattern or set(pattern) - set("M*-"):
+            raise ValueError("pattern should be made of M (Mamba-2), * (attention) and - (feed-forward)")
+        return pattern
+
+    def build(self, spec: SequenceSpec) -> HybridMamba:
+        """A model with fresh weights for the streams of `spec`."""
+        return HybridMamba(self, spec)
+
+
+@dataclass(frozen=True)
+class HybridState:
+    """What a hybrid remembers of each row.
+
+    Attributes:
+        layers: a state for each mixer, in order.
+        keys: what the caches of all attention layers hold, or None without attention.
+        index: (B,) positions so far.
+        document: (B,) of the last position.
+        slot: (B,) of the last position.
+        sound: of the front end, or None.
+    """
+
+    layers: tuple[MambaState | AttentionState, ...]
+    keys: KeyMap | None
+    index: Tensor
+    document: Tensor
+    slot: Tensor
+    sound: FrontendState | None
+
+
+class HybridMamba(nn.Module):
+    """See the file's docstring; honours `models.base.SequenceModel`."""
+
+    def __init__(self, config: HybridMambaConfig, spec: SequenceSpec) -> None:
+        super().__init__()
+        self.config, self.spec = config, spec
+        dim, tracks, books = config.dim, len(spec.audio_tracks), spec.num_codebooks
+        events = len(spec.event_streams)
+        # A position: event, its stream, FRAME or FILL, a hole's length, and the codes of every track.
+        fields = [spec.event_vocabulary_size, events, 2, NUM_LENGTH_BUCKETS]
+        self.position_embedding = SumEmbedding(fields + [spec.codebook_size] * (tracks * books), dim)
+        # BOS: each stream's role, each event stream's delay, length, crop or true start, controls.
+        header = [len(ROLES)] * (events + tracks) + [2 * MAX_DELAY + 1] * events + [NUM_LENGTH_BUCKETS, 2]
+        self.header_embedding = SumEmbedding(header + [1 + len(c.values) for c in spec.controls], dim)
+        self.frontend = Frontend(config.frontend, spec.feature_dim, tracks, dim) if spec.feature_dim else None
+        self.rotary = Rotary(dim // config.heads, config.clock_fraction, spec.rate_hz)
+        self.norms = nn.ModuleList([RMSNorm(dim) for _ in config.pattern])
+        self.layers = nn.ModuleList([self._layer(symbol) for symbol in config.pattern])
+        self.dropout = nn.Dropout(config.dropout)
+        self.final_norm = RMSNorm(dim)
+        self.event_head = nn.Linear(dim, spec.event_vocabulary_size + 2, bias=False)
+        self.code_head = nn.Linear(dim, tracks * books * spec.codebook_size, bias=False) if books else None
+        self.reset_parameters()
+
+    def _layer(self, symbol: str) -> nn.Module:
+        c = self.config
+        if symbol == "M":
+            return Mamba2(c.dim, c.state_dim, c.head_dim)
+        if symbol == "*":
+            return Attention(c.dim, c.heads, c.kv_heads, c.dropout)
+        return SwiGLU(c.dim, 8 * round(c.mlp_ratio * c.dim / 8))
+
+    def reset_parameters(self) -> None:
+        """Layers have set themselves up; outputs into the residual stream shrink with depth, heads start flat."""
+        with torch.no_grad():
+            for layer in self.layers:
+                layer.out_proj.weight.mul_((2 * len(self.layers)) ** -0.5)  # type: ignore[operator, union-attr]
+        for head in (self.event_head, self.code_head):
+            if head is not None:
+                nn.init.normal_(head.weight, std=0.02)
+
+    def forward(self, batch: StreamBatch, state: HybridState | None = None) -> tuple[Logits, HybridState | None]:
+        """All heads at all positions; see `SequenceModel`."""
+        h, state = self.hidden(batch, state)
+        return Logits(self.event_logits(h), self.code_logits(h) if self.code_head is not None else None), state
+
+    def step(self, batch: StreamBatch, state: HybridState, active: Tensor | None = None) -> tuple[Logits, HybridState]:
+        """`forward` for the active rows; the others keep their state bit for bit."""
+        h, after = self.hidden(batch, state, active)
+        assert after is not None
+        return Logits(self.event_logits(h), self.code_logits(h) if self.code_head is not None else None), after
+
+    def event_logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) to (..., V + 2)."""
+        logits: Tensor = self.event_head(hidden)
+        return logits
+
+    def code_logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) to (..., A, K, C). Raises ValueError for a sequence without codes."""
+        if self.code_head is None:
+            raise ValueError("this model's sequence has no codes")
+        logits: Tensor = self.code_head(hidden)
+        shape = (len(self.spec.audio_tracks), self.spec.num_codebooks, self.spec.codebook_size)
+        return logits.unflatten(-1, shape)
+
+    def hidden(
+        self, batch: StreamBatch, state: HybridState | None = None, active: Tensor | None = None
+    ) -> tuple[Tensor, HybridState | None]:
+        """(B, L, D) before the heads, and the state; see `SequenceModel`."""
+        if state is not None and state.keys is not None:
+            state = self._with_room(state, batch.shape[1])
+        x, sound = self._embed(batch, None if state is None else state.sound)
+        positions = self._positions(batch, state, active)
+        lookup, keys = Lookup(None), None
+        if "*" in self.config.pattern:
+            lookup, keys = look_up(positions, None if state is None else state.keys, self.config.window)
+
+        mixers = iter(()) if state is None else iter(state.layers)
+        after: list[MambaState | AttentionState] = []
+        for symbol, norm, layer in zip(self.config.pattern, self.norms, self.layers, strict=True):
+            u = norm(x)
+            if symbol == "M":
+                out, new = layer(u, positions, next(mixers, None))
+            elif symbol == "*":
+                out, new = layer(u, positions, lookup, next(mixers, None))
+            else:
+                out, new = layer(u), None
+            if new is not None:
+                after.append(new)
+            x = x + self.dropout(out)  # float32 under autocast: the sum of both types
+        h = self.final_norm(x)
+        if state is None:
+            return h, None
+        return h, self._advanced(batch, state, positions, tuple(after), keys, sound)
+
+    def _embed(self, batch: StreamBatch, sound: FrontendState | None) -> tuple[Tensor, FrontendState | None]:
+        """(B, L, D): the sum of what stands at each position."""
+        kind = batch.kind
+        mark = torch.where(kind == Kind.FRAME, 0, torch.where(kind == Kind.FILL, 1, -1))
+        hole = torch.where(kind == Kind.FILL, batch.hole, -1)
+        fields = torch.stack([batch.event_id, batch.stream, mark, hole], dim=-1)
+        if batch.codes.shape[-2:].numel():
+            fields = torch.cat([fields, batch.codes.flatten(2)], dim=-1)
+        x = self.position_embedding(fields)
+        is_bos = kind == Kind.BOS
+        # On the CPU looking is cheaper than embedding in vain at every step; on a GPU it would wait.
+        if is_bos.is_cuda or is_bos.any():
+            h = batch.header
+            said = [
+                h.roles,
+                h.delays.clamp(-MAX_DELAY, MAX_DELAY) + MAX_DELAY,
+                h.length[..., None],
+                h.is_crop[..., None],
+            ]
+            headers = self.header_embedding(torch.cat([*said, h.controls], dim=-1))  # (B, documents, D)
+            which = batch.document.clamp(max=headers.shape[1] - 1).unsqueeze(-1)
+            own = headers.gather(1, which.expand(-1, -1, headers.shape[-1]))
+            x = x + own * is_bos.unsqueeze(-1)
+        if self.frontend is not None and batch.features is not None and batch.feature_index is not None:
+            assert batch.feature_given is not None
+            single = batch.header.roles.shape[1] == 1
+            heard, sound = self.frontend(
+                batch.features, batch.feature_given, None if single else batch.feature_document, sound
+            )
+            at = batch.feature_index.clamp(min=0).unsqueeze(-1).expand(-1, -1, heard.shape[-1])
+            x = x + heard.gather(1, at) * (batch.feature_index >= 0).unsqueeze(-1)
+        return x, sound
+
+    def _positions(self, batch: StreamBatch, state: HybridState | None, active: Tensor | None) -> Positions:
+        """Padding, documents, angles and time of a call, as the layers need them."""
+        length = batch.shape[1]
+        index = torch.arange(length, device=batch.kind.device).unsqueeze(0)
+        index = index.expand(batch.shape) if state is None else state.index.unsqueeze(1) + index
+        real = document = continues = None
+        if state is not None:
+            real = batch.kind != Kind.PAD
+            if active is not None:
+                real = real & active.unsqueeze(1)
+            if not real.is_cuda and bool(real.all()):
+                real = None
+        if batch.header.roles.shape[1] > 1:
+            document = batch.document
+            if real is not None and state is not None:  # padding has its predecessor's document
+                carried = torch.where(real[:, :1], document[:, :1], state.document.unsqueeze(1))
+                document = torch.cat([carried, torch.where(real, document, -1)[:, 1:]], dim=1).cummax(dim=1).values
+            if state is not None:
+                continues = document[:, 0] == state.document
+        rotary = self.rotary(batch.clock, index) if "*" in self.config.pattern else None
+        return Positions(index, real, document, continues, rotary, self._time_scale(batch, state))
+
+    def _time_scale(self, batch: StreamBatch, state: HybridState | None) -> Tensor | None:
+        """(B, L): slots since the previous position over the constant; 1 over it at FILL."""
+        if self.config.time_aware is None:
+            return None
+        first = batch.slot[:, :1] if state is None else state.slot.unsqueeze(1)
+        passed = torch.diff(batch.slot, dim=1, prepend=first).clamp(min=0)
+        passed = torch.where(batch.kind == Kind.FILL, 1, passed)
+        return passed / self.config.time_aware
+
+    def init_state(
+        self,
+        rows: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        max_length: int | None = None,
+    ) -> HybridState:
+        """The state before the first position; key caches and convolution windows are kept in `dtype`."""
+        window = self.config.window
+        slots = min(window or max_length or INITIAL_SLOTS, max_length or window or INITIAL_SLOTS)
+        ring = window is not None and slots == window
+        states: list[MambaState | AttentionState] = []
+        for layer in self.layers:
+            if isinstance(layer, Mamba2):
+                states.append(layer.init_state(rows, device, dtype))
+            elif isinstance(layer, Attention):
+                states.append(layer.init_state(rows, slots, device, dtype))
+        zeros = torch.zeros(rows, dtype=torch.int64, device=device)
+        return HybridState(
+            layers=tuple(states),
+            keys=KeyMap.empty(rows, slots, ring, device) if "*" in self.config.pattern else None,
+            index=zeros, document=zeros, slot=zeros,
+            sound=None if self.frontend is None else self.frontend.init_state(rows, device),
+        )  # fmt: skip
+
+    def _with_room(self, state: HybridState, length: int) -> HybridState:
+        """With caches that hold `length` further positions."""
+        assert state.keys is not None
+        keys = state.keys.grown(length)
+        if keys is state.keys:
+            return state
+        layers = tuple(Attention.grown(s, keys) if isinstance(s, AttentionState) else s for s in state.layers)
+        return HybridState(layers, keys, state.index, state.document, state.slot, state.sound)
+
+    def _advanced(
+        self,
+        batch: StreamBatch,
+        state: HybridState,
+        positions: Positions,
+        layers: tuple[MambaState | AttentionState, ...],
+        keys: KeyMap | None,
+        sound: FrontendState | None,
+    ) -> HybridState:
+        """The state behind a call."""
+        counts = positions.counts()
+        document = state.document if positions.document is None else positions.document[:, -1]
+        if counts is None:
+            return HybridState(layers, keys, state.index + batch.shape[1], document, batch.slot[:, -1], sound)
+        last = (counts - 1).clamp(min=0).unsqueeze(1)
+        slot = torch.where(counts > 0, batch.slot.gather(1, last).squeeze(1), state.slot)
+        return HybridState(layers, keys, state.index + counts, document, slot, sound)
+
+    def num_parameters(self) -> int:
+        """Trainable parameters."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def flops_per_position(self, length: int) -> float:
+        """Forward operations of a position in a sequence of `length`, both heads included."""
+        c, total = self.config, 0.0
+        for module in (*self.layers, self.event_head, self.code_head):
+            if module is not None:
+                total += 2 * sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Linear))
+        reach = (length + 1) / 2 if c.window is None else min(c.window, (length + 1) / 2)
+        inner, chunk = 2 * c.dim, 64
+        total += c.pattern.count("*") * 4 * c.dim * reach
+        total += c.pattern.count("M") * (2 * chunk * (c.state_dim + inner) + 4 * c.state_dim * inner)
+        return total

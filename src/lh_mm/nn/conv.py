@@ -1,0 +1,102 @@
+"""Causal convolution over time as shifted copies, channels last, with documents and a carried window.
+
+A depthwise convolution of width 4 is four multiply-adds of shifted inputs: on the CPU faster than
+`nn.Conv1d`, and the only form in which packed documents (a tap that reaches into another document is
+zero) and a carried state are both exact. `causal_conv1d`'s kernel refuses the two together.
+
+Shapes: B rows, L positions, D channels, k taps.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lh_mm.nn.positions import Positions
+
+
+def shifted(x: Tensor, window: Tensor | None, document: Tensor | None, taps: int) -> list[Tensor]:
+    """`x` as it stood 0, 1, .. taps - 1 positions ago; zero where that is another document or before the start.
+
+    Args:
+        x: (B, L, ...).
+        window: (B, taps - 1, ...) what stood before `x`, zero where it was another document's; None for zeros.
+        document: (B, L) or None for one document.
+        taps: k.
+
+    Returns:
+        k tensors like `x`.
+    """
+    length, reach = x.shape[1], taps - 1
+    if window is None:
+        window = x.new_zeros(x.shape[0], reach, *x.shape[2:])
+    longer = torch.cat([window.to(x.dtype), x], dim=1)  # (B, k - 1 + L, ...)
+    copies = [longer[:, reach - j : reach - j + length] for j in range(taps)]
+    if document is not None:
+        # What stood before the call is of the first position's document, or was zeroed.
+        before = torch.cat([document[:, :1].expand(-1, reach), document], dim=1)
+        for j in range(1, taps):
+            same = before[:, reach - j : reach - j + length] == document
+            copies[j] = copies[j] * same.view(*same.shape, *[1] * (x.dim() - 2))
+    return copies
+
+
+def next_window(x: Tensor, window: Tensor, positions: Positions) -> Tensor:
+    """The window after `x`: the last k - 1 real inputs, zero where they are not of the last document.
+
+    Args:
+        x: (B, L, ...), L may be shorter than the window.
+        window: (B, k - 1, ...) before `x`.
+        positions: padding and documents of `x`.
+    """
+    reach, length = window.shape[1], x.shape[1]
+    longer = torch.cat([window, x.to(window.dtype)], dim=1)  # (B, k - 1 + L, ...)
+    counts, document = positions.counts(), positions.document
+    if counts is None:
+        last = longer[:, length:]
+    else:
+        rows = torch.arange(len(x), device=x.device).unsqueeze(1)
+        last = longer[rows, counts.unsqueeze(1) + torch.arange(reach, device=x.device)]  # (B, k - 1, ...)
+    if document is None:
+        return last
+    before = torch.cat([document[:, :1].expand(-1, reach), document], dim=1)
+    if counts is None:
+        documents = before[:, length:]
+    else:
+        documents = before.gather(1, counts.unsqueeze(1) + torch.arange(reach, device=x.device))
+    same = documents == document[:, -1:]  # padding has its predecessor's document
+    return last * same.view(*same.shape, *[1] * (x.dim() - 2))
+
+
+class CausalConv(nn.Module):
+    """Depthwise causal convolution.
+
+    Args:
+        channels: D.
+        taps: k, the current position and those before it.
+    """
+
+    def __init__(self, channels: int, taps: int) -> None:
+        super().__init__()
+        self.taps = taps
+        self.conv_weight = nn.Parameter(torch.empty(taps, channels))
+        self.conv_bias = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.uniform_(self.conv_weight, -(self.taps**-0.5), self.taps**-0.5)
+        nn.init.zeros_(self.conv_bias)
+
+    def forward(self, x: Tensor, window: Tensor | None, document: Tensor | None) -> Tensor:
+        """`x` (B, L, D) with what stood before it, as in `shifted`; returns (B, L, D)."""
+        weight = self.conv_weight.to(x.dtype)
+        out = self.conv_bias.to(x.dtype)
+        for j, copy in enumerate(shifted(x, window, document, self.taps)):
+            out = torch.addcmul(out, copy, weight[j])
+        return out
+
+    def step(self, x: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
+        """One position (B, 1, D) after `window` (B, k - 1, D), all of one document: output and next window."""
+        longer = torch.cat([window, x.to(window.dtype)], dim=1)  # (B, k, D)
+        out = (longer * self.conv_weight.flip(0)).sum(dim=1, keepdim=True) + self.conv_bias
+        return out.to(x.dtype), longer[:, 1:]
