@@ -1,0 +1,74 @@
+"""How far a reconstructed wave is from the original, for training: mel, magnitude, complex spectrum, samples.
+
+Several windows at once, as in Yamamoto et al. 2020 (Parallel WaveGAN, arXiv:1910.11480) and DAC (Kumar et
+al. 2023, arXiv:2306.06546). The window of 1,024 samples computes exactly the measure that is reported
+(`audio/mel.py`). The complex and sample terms, which keep the phase of what is predictable (kicks, basses),
+are relative to the level of the example, so that quiet crops count as much as loud ones.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lh_mm.audio.mel import FLOOR, N_FFT, mel_filterbank
+
+_MELS_OF_WINDOW = {2048: 120, 1024: 80, 512: 48, 256: 24}
+_QUIETEST = 1e-3
+"""Level (mean magnitude, mean sample) below which an example is not scaled up further."""
+
+
+class SpectralLoss(nn.Module):
+    """Four distances of two waves, each about 1 before training.
+
+    Args:
+        sample_rate: of the waves, in Hz.
+        windows: samples of the STFTs; hops are a quarter.
+    """
+
+    def __init__(self, sample_rate: int, windows: tuple[int, ...] = (2048, 1024, 512, 256)) -> None:
+        super().__init__()
+        unknown = [window for window in windows if window not in _MELS_OF_WINDOW]
+        if unknown:
+            raise ValueError(f"windows must be among {sorted(_MELS_OF_WINDOW)}, got {unknown}")
+        self.windows = windows
+        for window in windows:
+            bank = torch.tensor(mel_filterbank(sample_rate, window, _MELS_OF_WINDOW[window]))
+            # Every window sees a steady tone at the level that the reported measure sees.
+            self.register_buffer(f"bank_{window}", (bank * (N_FFT / window)).T.contiguous(), persistent=False)
+            self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
+
+    def forward(
+        self, wave: Float[Tensor, "batch samples"], reference: Float[Tensor, "batch samples"]
+    ) -> dict[str, Tensor]:
+        """Scalars `mel` (nats), `magnitude`, `complex`, `samples` (relative to the reference's own level)."""
+        with torch.autocast(wave.device.type, enabled=False):
+            wave, reference = wave.float(), reference.float()
+            mel = magnitude = complex_ = wave.new_zeros(())
+            for window in self.windows:
+                got, got_size = self._spectrum(wave, window)  # (B, N, F)
+                with torch.no_grad():
+                    target, target_size = self._spectrum(reference, window)
+                    target_mel = self._log_mel(target_size, window)
+                    level = target_size.mean((1, 2)).clamp(min=_QUIETEST)  # (B,)
+                mel = mel + F.l1_loss(self._log_mel(got_size, window), target_mel)
+                magnitude = magnitude + ((got_size - target_size).abs().mean((1, 2)) / level).mean()
+                apart = (got.real - target.real).abs().mean((1, 2)) + (got.imag - target.imag).abs().mean((1, 2))
+                complex_ = complex_ + (apart / level).mean()
+            loudness = reference.abs().mean(1).clamp(min=_QUIETEST)
+            samples = ((wave - reference).abs().mean(1) / loudness).mean()
+        count = len(self.windows)
+        return {"mel": mel / count, "magnitude": magnitude / count, "complex": complex_ / count, "samples": samples}
+
+    def _spectrum(self, wave: Tensor, window: int) -> tuple[Tensor, Tensor]:
+        """(B, T) to the complex STFT and its magnitude, (B, N, F), centred frames with reflected ends."""
+        padded = F.pad(wave[:, None], (window // 2, window // 2), mode="reflect")[:, 0]
+        frames = padded.unfold(1, window, window // 4) * self.get_buffer(f"window_{window}")
+        spectrum = torch.fft.rfft(frames)
+        # The small number keeps the gradient of the root finite at silence.
+        return spectrum, (spectrum.real.square() + spectrum.imag.square() + 1e-9).sqrt()
+
+    def _log_mel(self, magnitude: Tensor, window: int) -> Tensor:
+        return (magnitude @ self.get_buffer(f"bank_{window}")).clamp(min=FLOOR).log()  # (B, N, mels)
