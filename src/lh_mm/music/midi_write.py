@@ -71,10 +71,11 @@ def midi_bytes(score: Score, ticks_per_beat: int = 480, min_tick_rate_hz: float 
         return np.maximum(written.to_beats(seconds) * ticks_per_beat, 0.0)
 
     notes = score.notes
-    starts = np.rint(ticks(notes["start_s"])).astype(np.int64)
-    ends = np.maximum(np.rint(ticks(notes["end_s"])).astype(np.int64), starts + 1)
     # Never later than the duration: a tick more would be one frame more when it is read.
-    end_tick = int(np.floor(ticks(np.array([score.duration_s]))[0] + 1e-6))
+    end_tick = int(ticks(np.array([score.duration_s]))[0] + 1e-6)
+    starts = np.rint(ticks(notes["start_s"])).astype(np.int64)
+    ends = np.rint(ticks(notes["end_s"])).astype(np.int64)
+    ends = np.maximum(np.minimum(ends, end_tick), starts + 1)
     end_tick = max(end_tick, int(ends.max(initial=0)))
 
     metas = [(round(beat * ticks_per_beat), SET_TEMPO, us.to_bytes(3, "big")) for beat, us in changes]
