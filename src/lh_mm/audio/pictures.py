@@ -34,9 +34,9 @@ _DASHES: tuple[tuple[int, tuple[float, ...] | None], ...] = (
     (0, (5, 1, 1, 1)),
 )
 _INK, _SOFT, _GRID, _FRAME = "#20262E", "#5B6570", "#E3E7EB", "#C5CCD3"
-_DPI = 150
-_WIDTH_IN = 8.0
-_LEFT, _RIGHT = 0.075, 0.988  # of every picture with time on its x axis
+_DPI = 200
+_WIDTH_IN = 6.0  # 1,200 pixels, legible at a third of that
+_LEFT, _RIGHT = 0.085, 0.985  # of every picture with time on its x axis; report_page/report.js has them too
 
 _DRUM_LANES: tuple[tuple[str, frozenset[int]], ...] = (
     ("kick", frozenset({35, 36})),
@@ -60,10 +60,10 @@ def piano_roll(score: Score, *, start_s: float = 0.0, end_s: float | None = None
     notes = score.notes[(score.notes["end_s"] > start_s) & (score.notes["start_s"] < end_s)]
     pitched, drums = notes[~notes["drum"]], notes[notes["drum"]]
     lanes = [(name, pitches) for name, pitches in _DRUM_LANES if len(drums) and _in_lane(drums, name, pitches).any()]
-    height_in = 2.5 + 0.13 * len(lanes)
+    height_in = 1.9 + 0.12 * len(lanes)
     figure = Figure(figsize=(_WIDTH_IN, height_in), facecolor="white")
     bottom, top = 0.36 / height_in, 1.0 - 0.26 / height_in
-    split = bottom + (0.13 * len(lanes) + 0.08) / height_in if lanes else bottom
+    split = bottom + (0.12 * len(lanes) + 0.08) / height_in if lanes else bottom
     axes = figure.add_axes((_LEFT, split, _RIGHT - _LEFT, top - split))
     thinnest_s = _THINNEST * (end_s - start_s)
     _draw_pitches(axes, pitched, len(score.tracks), thinnest_s)
@@ -91,8 +91,8 @@ def spectrogram(wave: NDArray[np.floating], sample_rate: int) -> bytes:
     hop = max(256, len(wave) // 550)
     mel = stft_magnitude(wave, 2048, hop) @ mel_filterbank(sample_rate, 2048, num_mels, low_hz, high_hz).T
     level_db = 20.0 * np.log10(np.maximum(mel, 1e-7))
-    figure = Figure(figsize=(_WIDTH_IN, 1.75), facecolor="white")
-    axes = figure.add_axes((_LEFT, 0.20, _RIGHT - _LEFT, 0.77))
+    figure = Figure(figsize=(_WIDTH_IN, 1.5), facecolor="white")
+    axes = figure.add_axes((_LEFT, 0.23, _RIGHT - _LEFT, 0.73))
     loudest_db = max(float(level_db.max()), -60.0)
     extent = (0.0, len(wave) / sample_rate if len(wave) else 1.0, -0.5, num_mels - 0.5)
     axes.imshow(
@@ -121,7 +121,7 @@ def waveform(wave: NDArray[np.floating], sample_rate: int) -> bytes:
     columns = np.array_split(wave, min(1000, max(1, len(wave))))
     low = [float(column.min()) if len(column) else 0.0 for column in columns]
     high = [float(column.max()) if len(column) else 0.0 for column in columns]
-    figure = Figure(figsize=(_WIDTH_IN, 0.8), facecolor="white")
+    figure = Figure(figsize=(_WIDTH_IN, 0.7), facecolor="white")
     axes = figure.add_axes((_LEFT, 0.30, _RIGHT - _LEFT, 0.66))
     duration_s = len(wave) / sample_rate if len(wave) else 1.0
     axes.fill_between(np.linspace(0.0, duration_s, len(columns)), low, high, color=COLOURS[0], linewidth=0.3)
@@ -143,8 +143,8 @@ def curves(
 
     Values that are not finite leave gaps, as a diverged loss should.
     """
-    figure = Figure(figsize=(_WIDTH_IN * 0.75, 2.6), facecolor="white")
-    axes = figure.add_axes((0.095, 0.17, 0.885, 0.72))
+    figure = Figure(figsize=(_WIDTH_IN, 2.6), facecolor="white")
+    axes = figure.add_axes((0.085, 0.17, 0.9, 0.72))
     styles = itertools.cycle(_DASHES)
     for i, (name, (x, y)) in enumerate(series.items()):
         axes.plot(
@@ -154,7 +154,13 @@ def curves(
     for name, level in (floors or {}).items():
         axes.axhline(level, color=_SOFT, linewidth=0.9, linestyle=(0, (1, 2)))
         axes.annotate(
-            name, (1.0, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7, color=_SOFT
+            _plain(name),
+            (1.0, level),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            fontsize=7,
+            color=_SOFT,
         )
     axes.set_xlabel(x_label, fontsize=8, color=_SOFT, labelpad=2)
     axes.set_ylabel(y_label, fontsize=8, color=_SOFT, labelpad=3)
