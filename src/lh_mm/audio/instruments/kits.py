@@ -57,13 +57,13 @@ class Kit:
     crush_hz: float = 0.0
 
     def varied(self, rng: np.random.Generator) -> Kit:
-        """The same machine with its knobs moved: tuning by up to two semitones, times by up to a quarter."""
+        """The same machine with its knobs moved: tuning by up to a semitone and a half, times by up to a quarter."""
         changes: dict[str, float] = {}
         for knob in fields(self):
             value = getattr(self, knob.name)
             turn = rng.uniform(-1.0, 1.0)
             if knob.name.endswith("_hz") and knob.name != "crush_hz" or knob.name == "tune":
-                changes[knob.name] = value * 2.0 ** (turn * 2.0 / 12.0)
+                changes[knob.name] = value * 2.0 ** (turn * 1.5 / 12.0)
             elif knob.name.endswith("_s"):
                 changes[knob.name] = value * 1.25**turn
             elif knob.name in ("kick_click", "snare_tone", "metal"):
@@ -72,33 +72,33 @@ class Kit:
 
 
 KITS: dict[str, Kit] = {
-    "kit00": Kit("808", kick_hz=46, kick_sweep_hz=70, kick_sweep_s=0.012, kick_decay_s=0.9, kick_click=0.12, kick_drive=1.2,
+    "kit00": Kit("808", kick_hz=45, kick_sweep_hz=70, kick_sweep_s=0.012, kick_decay_s=0.9, kick_click=0.12, kick_drive=1.2,
                  snare_hz=178, snare_noise_hz=1200, closed_s=0.06, open_s=0.45, tom_hz=82, tom_s=0.5),
-    "kit01": Kit("909", kick_hz=50, kick_sweep_hz=230, kick_sweep_s=0.03, kick_decay_s=0.5, kick_click=0.4, kick_drive=2.2,
+    "kit01": Kit("909", kick_hz=47, kick_sweep_hz=230, kick_sweep_s=0.03, kick_decay_s=0.5, kick_click=0.4, kick_drive=2.2,
                  snare_hz=190, snare_tone=0.55, snare_noise_s=0.28, metal=0.45, hat_high_pass_hz=6500, closed_s=0.08),
-    "kit02": Kit("electro", kick_hz=48, kick_sweep_hz=150, kick_sweep_s=0.02, kick_decay_s=0.55, kick_drive=1.6,
+    "kit02": Kit("electro", kick_hz=46, kick_sweep_hz=150, kick_sweep_s=0.02, kick_decay_s=0.55, kick_drive=1.6,
                  snare_hz=210, snare_tone=0.6, snare_noise_s=0.18, clap_s=0.3, metal_hz=230, closed_s=0.045, tom_s=0.45),
-    "kit03": Kit("breaks", kick_hz=58, kick_sweep_hz=160, kick_sweep_s=0.02, kick_decay_s=0.28, kick_click=0.5, kick_drive=1.8,
+    "kit03": Kit("breaks", kick_hz=51, kick_sweep_hz=160, kick_sweep_s=0.02, kick_decay_s=0.28, kick_click=0.5, kick_drive=1.8,
                  snare_hz=205, snare_tone_s=0.12, snare_noise_s=0.2, snare_tone=0.6, snare_noise_hz=1000, metal=0.3,
                  hat_high_pass_hz=5000, closed_s=0.09, open_s=0.4, cymbal_s=1.2),
-    "kit04": Kit("house", kick_hz=51, kick_sweep_hz=200, kick_sweep_s=0.025, kick_decay_s=0.42, kick_click=0.3, kick_drive=2.0,
+    "kit04": Kit("house", kick_hz=47, kick_sweep_hz=200, kick_sweep_s=0.025, kick_decay_s=0.42, kick_click=0.3, kick_drive=2.0,
                  snare_hz=195, clap_hz=1000, clap_s=0.28, metal=0.5, hat_high_pass_hz=7500, closed_s=0.06, open_s=0.35),
-    "kit05": Kit("techno", kick_hz=47, kick_sweep_hz=260, kick_sweep_s=0.022, kick_decay_s=0.5, kick_click=0.35, kick_drive=3.5,
+    "kit05": Kit("techno", kick_hz=44, kick_sweep_hz=260, kick_sweep_s=0.022, kick_decay_s=0.5, kick_click=0.35, kick_drive=3.5,
                  snare_hz=170, snare_noise_s=0.16, snare_noise_hz=2000, metal=0.55, closed_s=0.05, open_s=0.3, tom_hz=70),
-    "kit06": Kit("minimal", kick_hz=54, kick_sweep_hz=120, kick_sweep_s=0.012, kick_decay_s=0.3, kick_click=0.5, kick_drive=1.2,
+    "kit06": Kit("minimal", kick_hz=49, kick_sweep_hz=120, kick_sweep_s=0.012, kick_decay_s=0.3, kick_click=0.5, kick_drive=1.2,
                  snare_hz=240, snare_tone_s=0.06, snare_noise_s=0.09, clap_s=0.12, metal=0.8, hat_high_pass_hz=9000,
                  closed_s=0.03, open_s=0.18, tom_s=0.2, cymbal_s=0.9),
     "kit07": Kit("trap", kick_hz=42, kick_sweep_hz=110, kick_sweep_s=0.02, kick_decay_s=1.3, kick_click=0.3, kick_drive=2.5,
                  snare_hz=220, snare_noise_s=0.2, snare_noise_hz=1800, clap_hz=1300, metal_hz=240, closed_s=0.045, open_s=0.4),
-    "kit08": Kit("eighties", kick_hz=60, kick_sweep_hz=110, kick_sweep_s=0.02, kick_decay_s=0.3, kick_click=0.6, kick_drive=1.6,
+    "kit08": Kit("eighties", kick_hz=52, kick_sweep_hz=110, kick_sweep_s=0.02, kick_decay_s=0.3, kick_click=0.6, kick_drive=1.6,
                  snare_hz=180, snare_tone_s=0.2, snare_noise_s=0.38, snare_noise_hz=900, metal=0.35, hat_high_pass_hz=5500,
-                 tom_hz=75, tom_s=0.6, crush_hz=28000),
-    "kit09": Kit("dusty", kick_hz=55, kick_sweep_hz=90, kick_sweep_s=0.018, kick_decay_s=0.32, kick_click=0.3, kick_drive=2.0,
+                 tom_hz=75, tom_s=0.6, crush_hz=32000),
+    "kit09": Kit("dusty", kick_hz=50, kick_sweep_hz=90, kick_sweep_s=0.018, kick_decay_s=0.32, kick_click=0.3, kick_drive=2.0,
                  snare_hz=175, snare_noise_hz=700, snare_noise_s=0.16, metal=0.4, hat_high_pass_hz=5000, closed_s=0.06,
-                 open_s=0.25, cymbal_s=1.0, crush_hz=22050),
-    "kit10": Kit("rave", kick_hz=52, kick_sweep_hz=340, kick_sweep_s=0.04, kick_decay_s=0.45, kick_click=0.4, kick_drive=6.0,
+                 open_s=0.25, cymbal_s=1.0, crush_hz=26000),
+    "kit10": Kit("rave", kick_hz=47, kick_sweep_hz=340, kick_sweep_s=0.04, kick_decay_s=0.45, kick_click=0.4, kick_drive=6.0,
                  snare_hz=200, snare_noise_s=0.3, snare_noise_hz=1300, clap_s=0.35, metal=0.5, closed_s=0.07, open_s=0.4),
-    "kit11": Kit("rhythm box", kick_hz=64, kick_sweep_hz=40, kick_sweep_s=0.01, kick_decay_s=0.28, kick_click=0.1, kick_drive=1.0,
+    "kit11": Kit("rhythm box", kick_hz=54, kick_sweep_hz=40, kick_sweep_s=0.01, kick_decay_s=0.28, kick_click=0.1, kick_drive=1.0,
                  snare_hz=230, snare_tone=0.35, snare_noise_s=0.14, snare_noise_hz=2500, metal_hz=280, metal=0.9,
                  hat_high_pass_hz=8000, closed_s=0.04, open_s=0.22, tom_hz=105, tom_s=0.22, cymbal_s=0.7, tune=1.1),
 }  # fmt: skip

@@ -22,6 +22,8 @@ BAND_LIMIT = 0.45
 """Share of the sample rate above which no partial is made."""
 LEAST_PERIODS = 40.0
 """A loop of fewer periods finds no length that is close enough to the pitch."""
+CLOSE_ENOUGH = 4e-4
+"""Relative error of a loop's pitch that is let pass for a shorter loop: 0.7 cents."""
 
 
 @dataclass(frozen=True)
@@ -89,21 +91,28 @@ class Harmonics:
         raise ValueError(f"unknown oscillator shape {self.shape!r}: saw, square, pulse, triangle, sine or partials")
 
 
-@lru_cache(maxsize=64)
-def _smooth_lengths(least: int, most: int) -> NDArray[np.int64]:
-    """Even lengths without prime factors above 11: those a fast Fourier transform likes."""
-    return np.array([n for n in range(least + least % 2, most, 2) if scipy.fft.next_fast_len(n) == n])
+@lru_cache(maxsize=1)
+def _smooth_lengths() -> NDArray[np.int64]:
+    """Even lengths up to 2^21 without prime factors above 11, sorted: those a fast Fourier transform likes."""
+    lengths = np.array([2], np.int64)
+    for prime in (2, 3, 5, 7, 11):
+        powers = prime ** np.arange(int(21 / np.log2(prime)) + 1)
+        lengths = (lengths[:, None] * powers).ravel()
+        lengths = lengths[(lengths > 0) & (lengths <= 1 << 21)]
+    return np.unique(lengths)
 
 
 def loop_length(f0_hz: float, loop_s: float, sample_rate: int) -> tuple[int, int]:
     """A length near `loop_s` that holds an even number of periods (a sub-oscillator's too), and that number.
 
-    Among the lengths of the right order one is within about a cent of the pitch.
+    Among the lengths of the right order one is within two cents of the pitch.
     """
     least = round(max(loop_s, LEAST_PERIODS / f0_hz) * sample_rate)
-    lengths = _smooth_lengths(least, round(1.5 * least))
+    lengths = _smooth_lengths()
+    lengths = lengths[np.searchsorted(lengths, least) : np.searchsorted(lengths, round(1.4 * least))]
     pairs = lengths * f0_hz / sample_rate / 2.0
-    best = int(np.argmin(np.abs(pairs - np.round(pairs)) / np.maximum(np.round(pairs), 0.5)))
+    error = np.abs(pairs / np.maximum(np.round(pairs), 0.5) - 1.0)
+    best = int(np.argmax(error <= max(CLOSE_ENOUGH, float(error.min()))))  # the shortest that is close enough
     return int(lengths[best]), max(2, 2 * round(float(pairs[best])))
 
 
@@ -135,14 +144,13 @@ def wavetable_bank(
     if num_channels == 1 and wide:
         spectrum = spectrum.mean(axis=0, keepdims=True)
     spectrum[:, 0] = 0.0
-    used = np.flatnonzero(spectrum.any(axis=0))
-    top = int(used[-1]) + 1 if len(used) else 1
-    bank = np.zeros((len(cutoffs_hz), spectrum.shape[0], length // 2 + 1), np.complex64)
-    line_frequencies = np.arange(top) * line_hz
-    for m, cutoff_hz in enumerate(cutoffs_hz):
-        response = filter_.response(line_frequencies, cutoff_hz).astype(np.float32) if filter_ else np.float32(1)
-        np.multiply(spectrum[:, :top], response, out=bank[m, :, :top])
-    return np.asarray(scipy.fft.irfft(bank, length, axis=-1, overwrite_x=True), np.float32) * np.float32(length / 2)
+    used = np.flatnonzero(spectrum.any(axis=0))  # the lines there are: few, unless there is noise
+    lines = spectrum[:, used]
+    bank = np.zeros((len(cutoffs_hz), len(spectrum), length // 2 + 1), np.complex64)
+    for table, cutoff_hz in zip(bank, cutoffs_hz):
+        table[:, used] = lines * filter_.response(used * line_hz, cutoff_hz).astype(np.float32) if filter_ else lines
+    bank *= np.float32(length / 2)
+    return np.asarray(scipy.fft.irfft(bank, length, axis=-1, overwrite_x=True), np.float32)
 
 
 def _add_unison(

@@ -82,13 +82,13 @@ def _piano(name: str, brightness: float, decay_s: float, detune: float = 0.0) ->
     amplitudes = tuple(k**-1.15 * (1.0 if k % 7 else 0.35) for k in range(1, 41))
     source = Harmonics("partials", partials=amplitudes, stretch=2.5e-4, unison=2, detune_cents=1.2 + detune, width=0.5, loop_s=1.5)
     opening = Filter(900.0 * brightness, 0.7, 2, 2.2, Adsr(0.001, 0.7, 0.0, 0.2), 0.6, 2.0)
-    return Patch(name, source, Adsr(0.002, decay_s, 0.0, 0.22), opening, -8.0, 0.6, reverb=0.18)
+    return Patch(name, source, Adsr(0.002, decay_s, 0.0, 0.22), opening, -10.5, 0.6, reverb=0.18)
 
 
 def _epiano(name: str, ratio: float, index: float, bell: float) -> Patch:
     body = Operator(1.0, 1.0, index, 0.6, 0.3)
     tine = Operator(1.0, ratio, 0.5 * index, 0.12, 0.05, bell, 1.2)
-    return Patch(name, (body, tine), Adsr(0.002, 2.6, 0.05, 0.15), None, -9.0, 0.4, tremolo=0.15, tremolo_hz=4.5, reverb=0.2, delay=0.1)
+    return Patch(name, (body, tine), Adsr(0.002, 2.6, 0.05, 0.15), None, -11.0, 0.4, tremolo=0.15, tremolo_hz=4.5, reverb=0.2, delay=0.1)
 
 
 def _pluck(name: str, shape: str, cutoff_hz: float, octaves: float, filter_s: float, decay_s: float, **more: float) -> Patch:
@@ -96,7 +96,7 @@ def _pluck(name: str, shape: str, cutoff_hz: float, octaves: float, filter_s: fl
     source = Harmonics(shape, pulse_width=more.get("pulse_width", 0.5), stretch=more.get("stretch", 0.0),
                        unison=int(more.get("unison", 1)), detune_cents=more.get("detune", 8.0), noise=more.get("noise", 0.0))  # fmt: skip
     closing = Filter(cutoff_hz, more.get("resonance", 0.9), 2, octaves, Adsr(0.001, filter_s, 0.0, 0.1), 0.6, 1.5)
-    return Patch(name, source, Adsr(0.0015, decay_s, 0.0, more.get("release", 0.12)), closing, more.get("level", -9.0), 0.4,
+    return Patch(name, source, Adsr(0.0015, decay_s, 0.0, more.get("release", 0.12)), closing, more.get("level", -11.0), 0.4,
                  reverb=more.get("reverb", 0.15), delay=more.get("delay", 0.0), drive=more.get("drive", 1.0))  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def _organ(name: str, drawbars: tuple[float, ...], **more: float) -> Patch:
     ratios = (0.5, 1.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)  # 16', 5 1/3', 8', 4', 2 2/3', 2', 1 3/5', 1 1/3', 1'
     source = Harmonics("partials", partials=drawbars, ratios=ratios, unison=int(more.get("unison", 1)),
                        detune_cents=more.get("detune", 3.0), bandwidth_cents=more.get("bandwidth", 0.0), loop_s=1.0)  # fmt: skip
-    return Patch(name, source, Adsr(0.006, 0.1, 0.95, 0.06), None, -10.0, vibrato_cents=more.get("vibrato", 0.0), vibrato_hz=6.6,
+    return Patch(name, source, Adsr(0.006, 0.1, 0.95, 0.06), None, -11.5, vibrato_cents=more.get("vibrato", 0.0), vibrato_hz=6.6,
                  vibrato_delay_s=0.0, reverb=more.get("reverb", 0.2), drive=more.get("drive", 1.0))  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def _ensemble(name: str, cutoff_hz: float, attack_s: float, bandwidth_cents: flo
     formants = ((700.0, 4.0, 0.35), (1150.0, 3.0, 0.3), (2700.0, 2.5, 0.3)) if more.get("voices") else ((500.0, 1.6, 0.5),)
     source = Harmonics("saw", bandwidth_cents=bandwidth_cents, width=0.9, loop_s=2.4, formants=formants)
     opening = Filter(cutoff_hz, 0.7, 2, 0.5, Adsr(attack_s, 1.0, 0.7, 0.3), 0.4, 1.2)
-    return Patch(name, source, Adsr(attack_s, 0.5, 0.85, more.get("release", 0.35)), opening, -11.0, duck=0.45, reverb=0.35)
+    return Patch(name, source, Adsr(attack_s, 0.5, 0.85, more.get("release", 0.35)), opening, -12.5, duck=0.45, reverb=0.35)
 
 
 def _bowed(name: str, cutoff_hz: float, body_hz: float) -> Patch:
@@ -135,7 +135,7 @@ def _bowed(name: str, cutoff_hz: float, body_hz: float) -> Patch:
 def _brass(name: str, cutoff_hz: float, unison: int, attack_s: float = 0.012) -> Patch:
     source = Harmonics("saw", unison=unison, detune_cents=9.0, formants=((900.0, 1.8, 0.5),), loop_s=1.0)
     swell = Filter(cutoff_hz, 1.0, 2, 2.0, Adsr(0.035, 0.35, 0.55, 0.2), 0.5, 2.0)
-    return Patch(name, source, Adsr(attack_s, 0.2, 0.85, 0.1), swell, -9.5, vibrato_cents=5.0, duck=0.2, reverb=0.22)
+    return Patch(name, source, Adsr(attack_s, 0.2, 0.85, 0.1), swell, -11.5, vibrato_cents=5.0, duck=0.2, reverb=0.22)
 
 
 def _reed(name: str, shape: str, cutoff_hz: float, formant_hz: float, **more: float) -> Patch:
@@ -155,14 +155,14 @@ def _lead(name: str, shape: str, cutoff_hz: float, **more: float) -> Patch:
                        detune_cents=more.get("detune", 12.0), sub=more.get("sub", 0.0), noise=more.get("noise", 0.0),
                        formants=((900.0, 4.0, 0.3), (1400.0, 3.0, 0.3)) if more.get("voices") else (), loop_s=1.2)  # fmt: skip
     sweep = Filter(cutoff_hz, more.get("resonance", 1.2), 4, more.get("octaves", 1.2), Adsr(0.002, 0.35, 0.35, 0.2), 0.5, 1.2)
-    return Patch(name, source, Adsr(more.get("attack", 0.003), 0.3, 0.75, 0.12), sweep, -9.5, vibrato_cents=more.get("vibrato", 7.0),
+    return Patch(name, source, Adsr(more.get("attack", 0.003), 0.3, 0.75, 0.12), sweep, -12.0, vibrato_cents=more.get("vibrato", 7.0),
                  duck=0.3, reverb=0.22, delay=0.25, drive=more.get("drive", 1.0))  # fmt: skip
 
 
 def _pad(name: str, source: Harmonics, cutoff_hz: float, attack_s: float = 0.05, **more: float) -> Patch:
     slow = Filter(cutoff_hz, more.get("resonance", 0.9), 4, more.get("octaves", 0.8), Adsr(more.get("sweep_s", 0.6), 2.5, 0.5, 0.6),
                   0.3, 1.0, more.get("lfo_octaves", 0.0), more.get("lfo_hz", 0.25))  # fmt: skip
-    return Patch(name, source, Adsr(attack_s, 0.8, 0.85, more.get("release", 0.7)), slow, -11.5, duck=0.6, reverb=0.4, delay=0.1)
+    return Patch(name, source, Adsr(attack_s, 0.8, 0.85, more.get("release", 0.7)), slow, -13.5, duck=0.6, reverb=0.4, delay=0.1)
 
 
 def _saws(unison: int = 7, detune_cents: float = 14.0, mix: float = 0.0, loop_s: float = 2.4, noise: float = 0.0) -> Harmonics:
@@ -219,7 +219,7 @@ def _programs() -> tuple[Patch, ...]:
         replace(_ensemble("tremolo strings", 3000.0, 0.02), tremolo=0.6, tremolo_hz=9.0), _pluck("pizzicato strings", "saw", 1100.0, 1.6, 0.08, 0.35, noise=0.05, unison=3),
         _pluck("harp", "triangle", 2200.0, 1.5, 0.4, 1.8, reverb=0.3), replace(_bell("timpani", (Operator(1, 1.5, 0.8, 0.15, 0.1), Operator(1.5, 1, 0.3, 0.1, 0, 0.4, 0.6)), 1.1), level_db=-7.0),
         # 48-55 ensembles
-        _ensemble("strings", 2800.0, 0.05), _ensemble("slow strings", 2200.0, 0.08, 18.0), replace(_pad("synth strings", _saws(6, 16.0), 3200.0, 0.03), level_db=-11.0), replace(_pad("synth strings 2", _saws(4, 20.0, 0.5), 2200.0, 0.05), level_db=-11.0),
+        _ensemble("strings", 2800.0, 0.05), _ensemble("slow strings", 2200.0, 0.08, 18.0), replace(_pad("synth strings", _saws(6, 16.0), 3200.0, 0.03), level_db=-12.5), replace(_pad("synth strings 2", _saws(4, 20.0, 0.5), 2200.0, 0.05), level_db=-12.5),
         _ensemble("choir", 2500.0, 0.05, 16.0, voices=1.0), _ensemble("voice", 3000.0, 0.03, 8.0, voices=1.0), _ensemble("synth voice", 2200.0, 0.03, 10.0, voices=1.0), replace(_pluck("orchestra hit", "saw", 3000.0, 1.5, 0.3, 0.8, unison=7, detune=25.0, reverb=0.4), level_db=-8.0),
         # 56-63 brass
         _brass("trumpet", 1500.0, 1), _brass("trombone", 1000.0, 1, 0.015), _brass("tuba", 700.0, 1, 0.015), replace(_brass("muted trumpet", 2600.0, 1), filter=Filter(2400.0, 2.0, 2, 0.8, Adsr(0.02, 0.3, 0.5), 0.3, 1.5, band=True)),

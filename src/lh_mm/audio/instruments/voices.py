@@ -57,7 +57,8 @@ def add_notes(out: NDArray[np.float32], patch: Patch, notes: NDArray[np.void], s
     bands = _band(notes["velocity"])
     for pitch in np.unique(notes["pitch"]):
         here = np.flatnonzero(notes["pitch"] == pitch)
-        voices = _Voices(patch, int(pitch), sample_rate, num_channels, seed, np.unique(bands[here]))
+        longest = int(lengths[here].max()) + len(release)
+        voices = _Voices(patch, int(pitch), sample_rate, num_channels, seed, bands[here], longest)
         for band in np.unique(bands[here]):
             members = here[bands[here] == band]
             held = voices.held(int(band), int(lengths[members].max()) + len(release))
@@ -82,11 +83,20 @@ class _Voices:
     """The held voices of one pitch of one patch; the wavetables are shared by the velocity bands."""
 
     def __init__(
-        self, patch: Patch, pitch: int, sample_rate: int, num_channels: int, seed: int, bands: NDArray[np.int64]
+        self,
+        patch: Patch,
+        pitch: int,
+        sample_rate: int,
+        num_channels: int,
+        seed: int,
+        bands: NDArray[np.int64],
+        longest: int,
     ) -> None:
         self.patch, self.pitch, self.rate, self.channels = patch, pitch, sample_rate, num_channels
-        # Vibrato reads between samples; at twice the rate a cubic does that without audible images.
-        self.table_rate = 2 * sample_rate if patch.vibrato_cents else sample_rate
+        # Vibrato reads between samples; at twice the rate a cubic does that without audible images. Notes that end before
+        # it sets in do without.
+        sways = patch.vibrato_cents > 0.0 and longest > patch.vibrato_delay_s * sample_rate
+        self.table_rate = 2 * sample_rate if sways else sample_rate
         faster = 2.0 ** (-patch.decay_tracking * (pitch - 60) / 12.0)
         self.amp = Adsr(patch.amp.attack_s, patch.amp.decay_s * faster, patch.amp.sustain, patch.amp.release_s)
         self.filter = patch.filter
