@@ -1,0 +1,188 @@
+"""Training rows of merged sequences: task by weight, piece by length, crop by chance; row n is always row n.
+
+Everything about row n is drawn from (seed, n), so workers, ranks, accumulation and resuming change nothing:
+they only decide who makes which row. Validation rows are a fixed list without any dropout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lh_mm.core.config import Config
+from lh_mm.core.streams import Row, SequenceSpec, StreamSpec
+from lh_mm.data.controls import control_specs
+from lh_mm.data.crops import CropReader
+from lh_mm.data.prepared import PieceInfo, PreparedSet
+from lh_mm.data.splits import Split
+from lh_mm.data.tasks import CONTEXT, MIDI, Accompany, MidiOnly, Plan, TaskConfig, can_serve
+from lh_mm.music.events import EventVocabulary
+
+VALIDATION = 1
+"""Second word of the seed of validation rows; training rows have 0."""
+
+
+class MergedConfig(Config):
+    """Rows of merged sequences."""
+
+    kind: Literal["merged"] = "merged"
+    tasks: tuple[TaskConfig, ...] = (MidiOnly(),)
+    """What is trained, by weight."""
+    crop_s: float = Field(10.0, gt=0)
+    """Length of a crop in seconds; positions differ, for events come on top of frames."""
+    velocity_bins: int = Field(32, ge=1, le=127)
+    """Loudness levels of event tokens."""
+    cut_share: float = Field(0.5, ge=0, le=1)
+    """Share of the crops that are cut first and built then, the form in which part of a piece is generated; the
+    others are windows of the whole piece's sequence."""
+    start_share: float = Field(0.1, ge=0, le=1)
+    """Share of the crops that begin where the piece does; by chance alone almost none would."""
+    end_share: float = Field(0.1, ge=0, le=1)
+    """Share of the crops that end where the piece does, so that END is learnt."""
+    condition_dropout: float = Field(0.1, ge=0, le=1)
+    """Share of the crops whose given streams are absent, for classifier-free guidance."""
+    control_dropout: float = Field(0.2, ge=0, le=1)
+    """Share of each control left out."""
+    no_controls: float = Field(0.1, ge=0, le=1)
+    """Share of the crops without any control."""
+
+    def build(self, prepared: PreparedSet) -> MergedRows:
+        return MergedRows(prepared, self)
+
+
+@dataclass(frozen=True)
+class MergedRows:
+    """A row source: `train_row` and `valid_row`, and the spec that a model is built from.
+
+    Attributes:
+        prepared: the set.
+        config: the mixture.
+
+    Raises:
+        ValueError: no training piece can serve one of the tasks.
+    """
+
+    prepared: PreparedSet
+    config: MergedConfig
+
+    def __post_init__(self) -> None:
+        if not self.prepared.pieces("train"):
+            raise ValueError(f"{self.prepared.path} has no training pieces")
+        for number, task in enumerate(self.config.tasks):
+            if not self._servers("train", number)[0]:
+                needs = task.needs
+                wanted = [word for word, asked in (("notes", needs.notes), ("sound", needs.audio)) if asked]
+                wanted += [f"{needs.programs} instruments"] if needs.programs else []
+                raise ValueError(
+                    f"tasks: no training piece of {self.prepared.path} has what '{task.kind}' needs "
+                    f"({' and '.join(wanted)}); its {len(self.prepared.pieces('train'))} training pieces have "
+                    f"audio tracks {list(self.prepared.audio_tracks) or 'none'}"
+                )
+
+    @cached_property
+    def vocabulary(self) -> EventVocabulary:
+        """Of events; travels in the bundle."""
+        return EventVocabulary(self.config.velocity_bins)
+
+    @cached_property
+    def spec(self) -> SequenceSpec:
+        """All streams that some task of the mixture may use."""
+        prepared, tasks = self.prepared, self.config.tasks
+        names = [CONTEXT, MIDI] if any(isinstance(task, Accompany) for task in tasks) else [MIDI]
+        streams = [StreamSpec(name, "midi", self.vocabulary.size) for name in names]
+        if prepared.num_codebooks and any(task.kind != "midi_only" for task in tasks):
+            size = int(prepared.about["codec"]["codebook_size"])
+            streams += [StreamSpec(name, "codes", size, prepared.num_codebooks) for name in prepared.audio_tracks]
+            if prepared.num_features and any(task.kind in ("audio_to_midi", "accompany", "infill") for task in tasks):
+                streams.append(StreamSpec("features", "features", dim=prepared.num_features))
+        return SequenceSpec(tuple(streams), prepared.rate_hz, True, control_specs(prepared.about["controls"]))
+
+    @property
+    def crop_slots(self) -> int:
+        """Slots of a crop."""
+        return max(2, round(self.config.crop_s * self.prepared.rate_hz))
+
+    @cached_property
+    def reader(self) -> CropReader:
+        """Builds rows."""
+        return CropReader(self.prepared, self.spec, self.vocabulary)
+
+    def train_row(self, seed: int, index: int) -> Row:
+        """Row `index` of the endless training order of `seed`."""
+        rng = np.random.default_rng([seed, 0, index])
+        weights = np.array([task.weight for task in self.config.tasks])
+        task = int(rng.choice(len(weights), p=weights / weights.sum()))
+        row = self._row("train", task, rng, training=True)
+        return self._without_controls(row, rng)
+
+    def valid_row(self, index: int, split: Split = "valid") -> Row:
+        """Row `index` of the fixed list of a held-out split; tasks take turns."""
+        tasks = [number for number in range(len(self.config.tasks)) if self._servers(split, number)[0]]
+        if not tasks:
+            raise ValueError(f"no {split} piece of {self.prepared.path} can serve a task of the mixture")
+        rng = np.random.default_rng([0, VALIDATION, index])
+        return self._row(split, tasks[index % len(tasks)], rng, training=False)
+
+    def has(self, split: Split) -> bool:
+        """Whether some piece of a split can serve a task."""
+        return any(self._servers(split, number)[0] for number in range(len(self.config.tasks)))
+
+    def _servers(self, split: Split, number: int) -> tuple[list[PieceInfo], NDArray[np.float64]]:
+        """Pieces that can serve a task, with their chances: by length, a short piece like one crop."""
+        if (split, number) not in self._cache:
+            needs = self.config.tasks[number].needs
+            with_sound = bool(self.prepared.num_codebooks)
+            pieces = [
+                piece
+                for piece in self.prepared.pieces(split)
+                if can_serve(needs, piece.num_notes, piece.tracks if with_sound else (), piece.programs)
+            ]
+            lengths = np.array([max(piece.num_frames, self.crop_slots) for piece in pieces], np.float64)
+            self._cache[split, number] = (pieces, lengths / lengths.sum() if pieces else lengths)
+        return self._cache[split, number]
+
+    @cached_property
+    def _cache(self) -> dict[tuple[Split, int], tuple[list[PieceInfo], NDArray[np.float64]]]:
+        return {}
+
+    def _row(self, split: Split, number: int, rng: np.random.Generator, training: bool) -> Row:
+        pieces, chances = self._servers(split, number)
+        piece = pieces[int(rng.choice(len(pieces), p=chances))]
+        plan = (
+            self.config.tasks[number]
+            .draw(rng)
+            .for_piece(piece.num_notes > 0, bool(piece.tracks) and self.prepared.num_codebooks > 0)
+        )
+        if not training:
+            plan = replace(plan, note_dropout=0.0)
+        elif plan.gives and plan.hole_s is None and rng.random() < self.config.condition_dropout:
+            plan = plan.without_condition()
+        return self._crop(piece, plan, rng)
+
+    def _crop(self, piece: PieceInfo, plan: Plan, rng: np.random.Generator) -> Row:
+        cut = plan.hole_s is not None or rng.random() < self.config.cut_share
+        slots = piece.num_frames if cut else self.reader.num_slots(piece, plan)
+        room = max(0, slots - self.crop_slots)
+        where = rng.random()
+        if where < self.config.start_share:
+            start = 0
+        elif where < self.config.start_share + self.config.end_share:
+            start = room
+        else:
+            start = int(rng.integers(0, room + 1))
+        if not cut:
+            return self.reader.window(piece, plan, start, self.crop_slots, rng)
+        if start + self.crop_slots < piece.num_frames:
+            plan = replace(plan, length_asked=True)  # the music goes on: no END here
+        return self.reader.cut(piece, plan, start, self.crop_slots, rng)
+
+    def _without_controls(self, row: Row, rng: np.random.Generator) -> Row:
+        kept = rng.random(len(row.controls)) >= self.config.control_dropout
+        if rng.random() < self.config.no_controls:
+            kept[:] = False
+        return replace(row, controls=[value if keep else 0 for value, keep in zip(row.controls, kept, strict=True)])
