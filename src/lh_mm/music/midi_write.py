@@ -84,10 +84,10 @@ def midi_bytes(score: Score, ticks_per_beat: int = 480, min_tick_rate_hz: float 
         metas.append((round(beat * ticks_per_beat), TIME_SIGNATURE, signature))
     tracks = [SmfTrack([], sorted(metas), end_tick)]
 
-    parts = sorted({(int(n["track"]), bool(n["drum"]), int(n["program"])) for n in notes})
-    for part, channel in zip(parts, _channels(parts), strict=True):
-        track, drum, program = part
-        mine = (notes["track"] == track) & (notes["drum"] == drum) & (notes["program"] == program)
+    part_of = (notes["track"].astype(np.int64) * 2 + notes["drum"]) * 128 + notes["program"]
+    parts = [(code // 256, bool(code // 128 % 2), code % 128) for code in np.unique(part_of).tolist()]
+    for (track, drum, program), channel in zip(parts, _channels(parts), strict=True):
+        mine = part_of == (track * 2 + drum) * 128 + program
         rows = [
             (tick, on, NOTE_ON if on else NOTE_OFF, pitch, velocity)
             for begin, end, pitch, loud in zip(

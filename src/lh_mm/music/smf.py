@@ -200,6 +200,8 @@ def write_smf(smf: Smf) -> bytes:
 
 
 def _to_variable_length(value: int) -> bytes:
+    if 0 <= value < 0x80:
+        return bytes([value])
     if not 0 <= value < 1 << 28:
         raise ValueError(f"{value} does not fit a MIDI variable-length number (0..{(1 << 28) - 1})")
     out = [value & 0x7F]
