@@ -11,7 +11,7 @@ Legend: N frames, K codebooks, F feature bins, A audio tracks of the spec.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -97,8 +97,9 @@ def prepare(recipe: Recipe, *, root: Path | None = None, workers: int | None = N
 def fingerprint(recipe: Recipe, items: Sequence[SourceItem]) -> str:
     """SHA-256 of everything that a set's content depends on: recipe, sources, adapter, codec, front end, sound."""
     codec = load_codec(recipe.codec.source) if recipe.codec else None
+    rate_hz = recipe.rate_of(codec)
     identity = recipe.model_dump(mode="json")
-    for key in ("name", "codec"):
+    for key in ("name", "codec", "features"):
         identity.pop(key)
     if recipe.corpus.kind == "folder":
         identity["corpus"].pop("path")  # where the files lie changes nothing; their names and hashes count
@@ -106,10 +107,13 @@ def fingerprint(recipe: Recipe, items: Sequence[SourceItem]) -> str:
         {
             "format": FORMAT_VERSION,
             "recipe": identity,
-            "rate_hz": recipe.rate_of(codec),
+            "rate_hz": rate_hz,
             "adapter": str(recipe.corpus.build(recipe.licence, Path()).VERSION),
             "sources": [item.to_json() for item in items],
             "codec": codec.fingerprint if codec else None,
+            "features": recipe.features.build(recipe.audio.sample_rate, rate_hz).fingerprint
+            if recipe.features
+            else None,
             "instrument": Synth().fingerprint if recipe.audio.render == "synth" else None,
         }
     )
@@ -124,15 +128,17 @@ def _about(recipe: Recipe, name: str) -> dict[str, Any]:
         "num_codebooks": codec.num_codebooks,
         "codebook_size": codec.codebook_size,
     }
+    rate_hz, rate, features = recipe.rate_of(codec), recipe.audio.sample_rate, recipe.features
     return {
         "format": FORMAT_VERSION,
         "name": recipe.name,
         "fingerprint": name,
         "licence": recipe.licence,
-        "rate_hz": recipe.rate_of(codec),
-        "sample_rate": recipe.audio.sample_rate,
+        "rate_hz": rate_hz,
+        "sample_rate": rate,
         "codec": described,
-        "features": recipe.features.model_dump() if recipe.features else None,
+        "features": features
+        and {**features.model_dump(), "reach_frames": features.build(rate, rate_hz).window_frames - 1},
     }
 
 

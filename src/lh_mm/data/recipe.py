@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from lh_mm.audio.features import LogMelConfig
 from lh_mm.core.assets import asset
 from lh_mm.core.config import Config, ConfigError, load_config
 from lh_mm.data.corpora.electronic import ElectronicConfig
@@ -49,13 +50,6 @@ class CodecChoice(Config):
     """`rvq` is the shipped codec, `encodec` EnCodec's at 24 kHz; else a folder that holds one."""
 
 
-class FeatureConfig(Config):
-    """The front end's features: log-mel at the slot rate."""
-
-    num_mels: int = Field(64, ge=8, le=256)
-    """Bands."""
-
-
 class ShardConfig(Config):
     """How a set is cut into units of work."""
 
@@ -84,7 +78,8 @@ class Recipe(Config):
     audio: AudioConfig = AudioConfig()
     codec: CodecChoice | None = None
     """None prepares notes alone."""
-    features: FeatureConfig | None = None
+    features: LogMelConfig | None = None
+    """What the front end hears; None without."""
     rate_hz: float | None = Field(None, gt=0, le=1000)
     """Slots a second. None is the codec's rate, or 75 without a codec."""
     shards: ShardConfig = ShardConfig()

@@ -78,9 +78,7 @@ class Workbench:
         self.codec: Codec | None = load_codec(recipe.codec.source) if recipe.codec else None
         self.rate_hz = recipe.rate_of(self.codec)
         rate = recipe.audio.sample_rate
-        if recipe.features:
-            from lh_mm.audio.features import LogMel
-        self.features = LogMel(rate, self.rate_hz, recipe.features.num_mels) if recipe.features else None
+        self.features = recipe.features.build(rate, self.rate_hz) if recipe.features else None
         self.wants_sound = self.codec is not None or self.features is not None or recipe.audio.keep
 
     def prepare(self, item: SourceItem) -> Prepared:
