@@ -98,30 +98,27 @@ def write_chords(sketch: Sketch) -> list[Event]:
         cell, cell_bars = (other, other_bars) if use_other else (home, bars)
         for bar in range(first, last):
             offset = (bar - section.start_bar) % cell_bars * sketch.steps_per_bar
-            level = sketch.form.levels["chords"][bar]
             hits = [h._replace(step=h.step - offset) for h in cell if offset <= h.step < offset + sketch.steps_per_bar]
             if (bar - section.start_bar) % 4 == 3 and chance.chance(0.5):
                 hits = _turn(chance, hits, sketch.steps_per_bar)
-            for n, hit in enumerate(hits):
+            for count, hit in enumerate(hits):
                 beat = bar * sketch.bar_beats + hit.step / STEPS_PER_BEAT
-                chord = sketch.harmony.at(beat)
-                if (
-                    pushed
-                    and hit.step % 4
-                    and chord.end_beat - beat <= 0.5 < hit.length / STEPS_PER_BEAT + 0.26
-                    and beat + 0.5 < end
-                ):
-                    chord = sketch.harmony.at(beat + 0.5)
-                pitches = voicer(chord)
-                if kind == "broken":
-                    pitches = (
-                        (pitches[(n * 2 + bar) % len(pitches)], *pitches[:1])
-                        if n == 0
-                        else (pitches[(n * 2 + bar) % len(pitches)],)
-                    )
                 length = min(hit.length / STEPS_PER_BEAT, end - beat)
-                events += [Event(beat, length, pitch, level * hit.velocity * 0.88) for pitch in sorted(set(pitches))]
+                pitches = voicer(_chord_at(sketch, beat, length, end, pushed))
+                if kind == "broken":  # one tone after another, the bar's first with the lowest beneath it
+                    tone = pitches[(2 * count + bar) % len(pitches)]
+                    pitches = (tone,) if count or tone == pitches[0] else (pitches[0], tone)
+                velocity = 0.88 * sketch.form.levels["chords"][bar] * hit.velocity
+                events += [Event(beat, length, pitch, velocity) for pitch in pitches]
     return events
+
+
+def _chord_at(sketch: Sketch, beat: float, length: float, end_beat: float, pushed: bool) -> Chord:
+    """The chord a hit plays: the next one, if it is struck up to an eighth ahead of the change and held to it."""
+    chord = sketch.harmony.at(beat)
+    change = chord.end_beat
+    ahead = 0.0 < change - beat <= 0.5 and length > change - beat - 0.26 and beat % 1 > 0
+    return sketch.harmony.at(change) if pushed and ahead and change < end_beat else chord
 
 
 def _turn(dice: Dice, hits: list[Hit], steps_per_bar: int) -> list[Hit]:

@@ -57,7 +57,7 @@ def compose(seed: int, style: str | None = None, duration_s: float | None = None
         A piece without audio. Tracks are "drums", "bass", "chords", "lead" and, in some pieces, "pad" and
         "arp". Labels: style, key, mode, tempo_bpm, meter, swing, form, bars, density (notes a second),
         energy (0..1: density times mean velocity, 20 full-velocity notes a second being 1), kit (one of
-        `KITS`), preset_seed (for the synthesizer's presets), synthetic (1).
+        `KITS`), preset_seed (1 or more, for the synthesizer's presets), synthetic (1).
 
     Raises:
         ValueError: for an unknown style, a negative seed or a duration that is not above 0.
@@ -121,6 +121,6 @@ def _labels(sketch: Sketch, score: Score) -> dict[str, str | float | int]:
         "density": round(density, 3),
         "energy": round(min(1.0, density * float(score.notes["velocity"].mean()) / 127 / 20), 4),
         "kit": sound.pick(KITS),
-        "preset_seed": sound.below(2**31),
+        "preset_seed": 1 + sound.below(2**31 - 1),
         "synthetic": 1,
     }

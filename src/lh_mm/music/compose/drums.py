@@ -62,7 +62,7 @@ def draw_groove(dice: Dice, book: DrumBook, steps_per_bar: int, drive: float) ->
 
     closed, opened, ride = book.time_keepers
     open_voice = pattern(book.open, opened)
-    closed_voice = pattern(book.closed, closed, thinning=0.75 * (1.0 - drive))
+    closed_voice = pattern(book.closed, closed, thinning=0.85 - 0.75 * drive)
     taken = {hit.step % steps_per_bar for hit in open_voice.hits}  # one pair of cymbals cannot do both
     closed_voice = replace(
         closed_voice, hits=tuple(h for h in closed_voice.hits if h.step % steps_per_bar not in taken)

@@ -122,6 +122,8 @@ def _entries(dice: Dice, style: Style, section: Section) -> dict[str, tuple[int,
     start, end, length = section.start_bar, section.end_bar, section.num_bars
     core = list(style.core[section.kind])
     extra = [layer for layer, chance in style.extra[section.kind].items() if dice.chance(chance)]
+    if section.kind.startswith("drop"):  # full is not crowded
+        extra = dice.sample(extra, dice.pick((1, 1, 2)))
     block = 4 if length >= 8 else 2 if length >= 4 else 1
     blocks = max(1, length // block)
     entries: dict[str, tuple[int, int]] = {}

@@ -78,7 +78,7 @@ def draw_sketch(seed: int, style: Style, duration_s: float | None) -> Sketch:
     bpm = dice.between(2 * low, 2 * high) / 2
     meter = dice.weighted(style.meters)
     key = Key(dice.below(12), dice.weighted(style.modes))
-    drive = dice.uniform()
+    drive = dice.uniform() ** 1.5
     swing = 0.5 if dice.chance(0.4) else round(dice.uniform(*style.swing), 3)
     bar_s = meter[0] * 4 / meter[1] * 60 / bpm
     if duration_s is None:
