@@ -33,7 +33,7 @@ $(INSTALLED): requirements.lock requirements-bootstrap.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "LittleHolland needs Python >= 3.11; $(PYTHON) is not. Name another: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@test -x $(BIN)/pip || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@echo "installing from requirements.lock: 3 GB on Linux, for PyTorch brings its GPU libraries"
+	@echo "installing from requirements.lock: some minutes; about 3 GB to fetch and 6 GB on disk on Linux, for PyTorch brings its GPU libraries"
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bootstrap.lock
 	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes --build-constraints requirements.lock -r requirements.lock || \
 	  $(BIN)/python -m pip install --require-hashes -r requirements.lock
@@ -74,12 +74,14 @@ bench: $(INSTALLED)  ## benchmarks that fit a laptop: tables, and benchmarks/res
 integration: $(INSTALLED)  ## what takes long or reads real music: slow and real_data tests
 	$(TEST_ENV) $(BIN)/pytest -n $(JOBS) --dist worksteal -m "(slow or real_data) and not gpu" --timeout 3600 $(PYTEST_ARGS)
 
-# mamba-ssm is not an extra of the package: its build imports the torch that is already installed, so it takes
+# mamba-ssm is not an extra of the package. Its build imports the torch that is already installed, so it takes
 # --no-build-isolation, which an extra cannot ask for; its declared dependencies would replace half of the
-# environment, so it takes --no-deps; and its CUDA extension, which needs nvcc, is not what we call: lh_mm uses
-# its Triton kernels, and the plain PyTorch code beside them where they do not load.
+# environment, so it takes --no-deps. Left alone, its build fetches a binary that no hash vouches for (FORCE_BUILD
+# forbids that) or compiles CUDA code we do not call (SKIP_CUDA_BUILD): lh_mm uses its Triton kernels, and the plain
+# PyTorch code beside them where they do not load.
 gpu: $(INSTALLED)  ## kernels for CUDA machines: mamba-ssm (see requirements-gpu.txt)
-	MAMBA_SKIP_CUDA_BUILD=$${MAMBA_SKIP_CUDA_BUILD:-TRUE} $(BIN)/python -m pip install --no-build-isolation --no-deps --require-hashes -r requirements-gpu.txt
+	MAMBA_FORCE_BUILD=TRUE MAMBA_SKIP_CUDA_BUILD=TRUE \
+	  $(BIN)/python -m pip install --no-build-isolation --no-deps --require-hashes -r requirements-gpu.txt
 	$(BIN)/lh doctor
 
 lock: $(INSTALLED)  ## resolve pyproject.toml anew into requirements.lock
