@@ -50,7 +50,7 @@ class Codebook(nn.Module):
     sums: Tensor
     initialised: Tensor
 
-    def __init__(self, codebook_size: int, width: int, decay: float = 0.99, dead_below: float = 0.1) -> None:
+    def __init__(self, codebook_size: int, width: int, decay: float = 0.97, dead_below: float = 0.1) -> None:
         super().__init__()
         if codebook_size < 2:
             raise ValueError(f"codebook_size must be at least 2, got {codebook_size}")
@@ -146,7 +146,7 @@ class ResidualQuantizer(nn.Module):
     """
 
     def __init__(
-        self, num_codebooks: int, codebook_size: int, width: int, dropout: float = 0.3, decay: float = 0.99
+        self, num_codebooks: int, codebook_size: int, width: int, dropout: float = 0.3, decay: float = 0.97
     ) -> None:
         super().__init__()
         self.dropout = dropout

@@ -26,7 +26,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lh_mm.audio.instruments.synth import Synth
-from lh_mm.audio.io import to_mono
 from lh_mm.core.config import Config, load_config
 from lh_mm.core.files import write_json
 from lh_mm.core.log import setup_logging
@@ -34,6 +33,7 @@ from lh_mm.core.reproduce import environment
 from lh_mm.data.codec_corpus import CodecCorpus, CodecCorpusConfig, CropSampler, prepare_codec_corpus
 from lh_mm.models.load import save_codec
 from lh_mm.models.rvq_codec import RvqCodec, RvqCodecConfig
+from lh_mm.music.compose import VERSION as COMPOSER_VERSION
 from lh_mm.music.compose import compose
 from lh_mm.systems.codec import LOG_EVERY_STEPS, CodecLossWeights, CodecOptimConfig, CodecSystem
 
@@ -79,14 +79,14 @@ def render_electronic(seed: int, sample_rate: int) -> tuple[str, NDArray[np.floa
     piece = compose(seed)
     if piece.score is None:
         raise ValueError(f"piece {piece.id} has no notes to render")
-    return piece.id, to_mono(Synth.for_labels(piece.labels).render(piece.score, sample_rate))[0]
+    return piece.id, Synth.for_labels(piece.labels, channels=1).render(piece.score, sample_rate)[0]
 
 
 def open_corpus(config: CodecCorpusConfig) -> CodecCorpus:
     """The prepared sound below `$LH_DATA` (default `data`), rendered on the first call."""
     sources = os.environ.get("LH_SOURCES")
     folder = Path(os.environ.get("LH_DATA", "data")) / "codec_corpus"
-    version = f"{Synth().fingerprint}"
+    version = f"{COMPOSER_VERSION} {Synth().fingerprint}"
     return prepare_codec_corpus(
         config,
         folder,
