@@ -63,7 +63,7 @@ def test_the_wheel_holds_the_package_and_what_it_ships(repository: Path, wheel: 
         expected = {f"lh_mm/_assets/{name}" for name in tracked(repository, folder)}
         assert expected, f"{folder}/ is empty"
         assert expected <= names
-    assert {re.sub(r"-[0-9.]+", "", name.split("/")[0]) for name in names} == {"lh_mm", "lh_mm.dist-info"}
+    assert {re.sub(r"-[0-9.]+\.", ".", name.split("/")[0]) for name in names} == {"lh_mm", "lh_mm.dist-info"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert str(repository).encode() not in text
 
