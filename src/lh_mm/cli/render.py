@@ -20,6 +20,7 @@ def render(
     """Play a MIDI file with an instrument and write the sound."""
     from lh_mm.run import render as verb
 
-    verb.render(
+    written = verb.render(
         midi, out, instrument=instrument, kit=kit, preset_seed=preset_seed, sample_rate=sample_rate, stems=stems
     )
+    typer.echo(written)

@@ -83,6 +83,11 @@ class LanguageSystem(L.LightningModule):
         return self.optim_config.build(parameter_groups(self.model, self.optim_config.weight_decay))
 
     @property
+    def elapsed_s(self) -> float:
+        """Seconds of training so far, over all resumptions."""
+        return self._elapsed_s
+
+    @property
     def progress(self) -> float:
         """Share of the budget that is used: of steps or of minutes, whichever is further."""
         by_steps = self.global_step / self.max_steps

@@ -1,0 +1,81 @@
+"""The whole configuration tree of an experiment: the only file that knows every component's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from lh_mm.core.config import Config, Loaded, load_config
+from lh_mm.data.mixture import MergedConfig
+from lh_mm.data.rows import SequenceConfig
+from lh_mm.evaluate.settings import EvaluateConfig
+from lh_mm.models.hybrid_mamba import HybridMambaConfig
+from lh_mm.run.runs import find_file
+from lh_mm.systems.language import LossWeights
+from lh_mm.systems.optim import OptimConfig
+from lh_mm.systems.tracking import TrackingConfig
+from lh_mm.systems.trainer import TrainerConfig
+
+DATA_ALTERNATIVES = (("recipe", "folder"),)
+
+
+class DataConfig(Config):
+    """Which music: a recipe, or a folder of one's own."""
+
+    recipe: str | None = None
+    """A data recipe: a file, or a name in data_recipes/."""
+    folder: str | None = None
+    """A folder of MIDI, of sound, or of both side by side; it is prepared by the recipe `folder`."""
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    """Changes to the recipe, as `pieces: 100`."""
+
+    @model_validator(mode="after")
+    def _one(self) -> DataConfig:
+        if (self.recipe is None) == (self.folder is None):
+            raise ValueError("give one of recipe and folder")
+        return self
+
+    @property
+    def override_list(self) -> list[str]:
+        """`overrides` as the command line spells them."""
+        return [f"{key}={value}" for key, value in self.overrides.items()]
+
+
+class Experiment(Config):
+    """One training run and how it is judged."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Of the experiment; its runs are kept in runs/<name>/."""
+    question: str
+    """What the experiment asks."""
+    data: DataConfig
+    """Which music."""
+    sequence: SequenceConfig = MergedConfig()
+    """How pieces become rows of tokens, and the mixture of tasks."""
+    model: HybridMambaConfig = HybridMambaConfig()
+    """What is trained."""
+    init_from: str | None = None
+    """A bundle whose weights training begins with: a run, or `demo`. Its streams, vocabulary and codec are kept."""
+    loss: LossWeights = LossWeights()
+    """What each head weighs."""
+    optim: OptimConfig = OptimConfig()
+    """Optimiser and schedule."""
+    trainer: TrainerConfig = TrainerConfig()
+    """How long, on what, how often."""
+    tracking: TrackingConfig = TrackingConfig()
+    """Where numbers, pictures and sounds go."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """How the run is judged."""
+
+
+def load_experiment(file: str | Path, overrides: Sequence[str] = ()) -> Loaded[Experiment]:
+    """An experiment from a file, or by its name in `experiments/`, with overrides `a.b=c`.
+
+    Raises:
+        ConfigError: every mistake at once.
+        ValueError: there is no such file.
+    """
+    return load_config(Experiment, find_file(str(file), "experiments"), overrides, DATA_ALTERNATIVES)

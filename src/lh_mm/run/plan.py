@@ -1,0 +1,108 @@
+"""What a run would cost, estimated from its configuration: parameters, memory, tokens, time.
+
+The model is built on the `meta` device, which holds no numbers. Time is counted operations over a measured
+matrix product, times the share of that speed which training reached when it was measured on a CPU.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from lh_mm.core.streams import SequenceSpec, StreamSpec
+from lh_mm.data.mixture import MergedConfig
+from lh_mm.data.recipe import load_recipe
+from lh_mm.models.load import load_codec
+from lh_mm.music.vocabulary import EventVocabulary
+from lh_mm.run.experiment import Experiment
+from lh_mm.systems.trainer import faster_precision
+
+EVENTS_PER_S = 90.0
+"""Event tokens a second of music assumed for a plan: a dense dance piece of the synthetic corpus has about that."""
+EFFICIENCY = 0.25
+"""Share of a large matrix product's speed that a training step of a small model reaches on two cores (measured
+at about 0.2 to 0.3 with the demo's model; see docs/log.md)."""
+
+
+def plan_text(experiment: Experiment) -> str:
+    """The plan of an experiment, a line a figure."""
+    spec, how = planned_spec(experiment)
+    with torch.device("meta"):
+        model = experiment.model.build(spec)
+    trainer = experiment.trainer
+    precision = faster_precision() if trainer.precision == "auto" else trainer.precision
+    positions = planned_positions(experiment, spec)
+    rows = trainer.batch_size * trainer.accumulate * trainer.devices
+    per_step = rows * positions
+    total = per_step * trainer.max_steps
+    num_parameters = model.num_parameters()
+    # Weights, gradients, two moments and the average, in fp32.
+    states_gb = num_parameters * 4 * 5 / 2**30
+    width = 2 if precision == "bf16" else 4
+    activations_gb = trainer.batch_size * positions * _activation_floats(experiment) * width / 2**30
+    flops = 3 * model.flops_per_position(positions) * total / trainer.devices
+    seconds = flops / (_matmul_flops(precision) * EFFICIENCY)
+    minutes = seconds / 60
+    limit = f", stopped after {trainer.max_minutes:g}" if trainer.max_minutes and minutes > trainer.max_minutes else ""
+    return "\n".join(
+        [
+            f"{experiment.name}: {experiment.question}",
+            f"parameters   {num_parameters:,}",
+            f"precision    {precision} on {trainer.devices} device(s)",
+            f"memory       about {states_gb:.2f} GB of weights and optimiser, {activations_gb:.2f} GB of activations",
+            f"a step       {rows} rows of about {positions:,} positions: {per_step:,} positions",
+            f"tokens       {total:,} positions in {trainer.max_steps:,} steps",
+            f"time         about {minutes:.0f} minutes on this machine{limit} (estimated: {flops:.2e} operations)",
+            f"assumed      {how}",
+        ]
+    )
+
+
+def planned_spec(experiment: Experiment) -> tuple[SequenceSpec, str]:
+    """The streams that the experiment's data will have, without preparing it, and what was assumed."""
+    sequence = experiment.sequence
+    if not isinstance(sequence, MergedConfig):
+        return sequence.planned_spec(), "the symbolic tokenizer's own vocabulary"
+    recipe = load_recipe(experiment.data.recipe or "folder", _folder_overrides(experiment)).config
+    rate_hz = recipe.rate_hz
+    streams = [StreamSpec("midi", "midi", EventVocabulary(sequence.velocity_bins).size)]
+    if recipe.codec is not None:
+        codec = load_codec(recipe.codec.source)
+        rate_hz = codec.rate_hz
+        streams.append(StreamSpec("mix", "codes", codec.codebook_size, codec.num_codebooks))
+    if recipe.features is not None:
+        streams.append(StreamSpec("features", "features", dim=recipe.features.num_mels))
+    return SequenceSpec(tuple(streams), rate_hz), f"{EVENTS_PER_S:g} event tokens a second of music, no controls"
+
+
+def _folder_overrides(experiment: Experiment) -> list[str]:
+    own = experiment.data.override_list
+    return own if experiment.data.folder is None else [*own, f"path={experiment.data.folder}"]
+
+
+def planned_positions(experiment: Experiment, spec: SequenceSpec) -> int:
+    """Positions of a row."""
+    sequence: Any = experiment.sequence
+    if not isinstance(sequence, MergedConfig):
+        return int(sequence.length)
+    return round(sequence.crop_s * (spec.rate_hz + EVENTS_PER_S))
+
+
+def _activation_floats(experiment: Experiment) -> int:
+    """Numbers kept for the backward pass, a position: about 24 widths a mixer and 10 a feed-forward layer."""
+    model = experiment.model
+    per_layer = {"M": 24, "*": 12, "-": 10}
+    return sum(per_layer[symbol] for symbol in model.pattern) * model.dim
+
+
+def _matmul_flops(precision: str) -> float:
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a = torch.ones(768, 768, dtype=dtype)
+    for _ in range(3):
+        a @ a
+    start = time.perf_counter()
+    for _ in range(10):
+        a @ a
+    return 10 * 2 * 768**3 / (time.perf_counter() - start)
