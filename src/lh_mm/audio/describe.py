@@ -1,7 +1,7 @@
 """What a sound is like as a whole: loudness, crest factor and long-term spectrum, to compare renders with recordings.
 
-Third-octave bands follow IEC 61260-1 (base ten, centres 10^(n/10) Hz); each is given relative to the whole, so that level
-does not matter. The crest factor is the largest sample against the root mean square.
+Third-octave bands follow IEC 61260-1 (base ten, centres 10^(n/10) Hz); each is given relative to the whole, so that
+level does not matter. The crest factor is the largest sample against the root mean square.
 """
 
 from __future__ import annotations

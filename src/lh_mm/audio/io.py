@@ -1,13 +1,12 @@
 """Sound files in and out: float32 numpy, always (channels, samples), through libsndfile.
 
 What a file cannot give is refused with its name and the reason, because a silent clip or a NaN in a training set
-is found weeks later otherwise. Files are written under a temporary name and renamed, so no half file is ever read.
+is found weeks later otherwise. Files are written atomically, so no half file is ever read.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
+from functools import lru_cache
 from math import gcd
 from pathlib import Path
 
@@ -15,6 +14,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 from scipy.signal import firwin, resample_poly
+
+from lh_mm.core.files import write_atomic
 
 WRITE_SUBTYPES = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 FLOAT_SUBTYPES = {".wav": "FLOAT", ".flac": "PCM_24", ".ogg": "VORBIS"}
@@ -24,9 +25,7 @@ class AudioError(ValueError):
     """A sound file that cannot be read, is empty, or holds what is not sound."""
 
 
-def read_audio(
-    path: str | Path, sample_rate: int | None = None, mono: bool = False
-) -> tuple[NDArray[np.float32], int]:
+def read_audio(path: str | Path, sample_rate: int | None = None, mono: bool = False) -> tuple[NDArray[np.float32], int]:
     """A sound file as `(wave (channels, samples), sample_rate)`.
 
     Args:
@@ -83,15 +82,8 @@ def write_audio(path: str | Path, wave: NDArray[np.float32], sample_rate: int, f
     if subtype != "FLOAT":
         wave = np.clip(wave, -1.0, 1.0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    try:
-        soundfile.write(temporary, wave.T, sample_rate, format=file_format, subtype=subtype)
-        os.chmod(temporary, 0o644)  # mkstemp makes files private; a sound file is not
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with write_atomic(path) as file:
+        soundfile.write(file, wave.T, sample_rate, format=file_format, subtype=subtype)
 
 
 def resample(wave: NDArray[np.float32], from_rate: int, to_rate: int) -> NDArray[np.float32]:
@@ -107,8 +99,13 @@ def resample(wave: NDArray[np.float32], from_rate: int, to_rate: int) -> NDArray
     common = gcd(from_rate, to_rate)
     up, down = to_rate // common, from_rate // common
     widest = max(up, down)
-    taps = firwin(2 * 32 * widest + 1, 0.95 / widest, window=("kaiser", 12.0)).astype(np.float32)
-    return np.asarray(resample_poly(wave, up, down, axis=-1, window=taps), dtype=np.float32)
+    return np.asarray(resample_poly(wave, up, down, axis=-1, window=_low_pass(widest)), dtype=np.float32)
+
+
+@lru_cache(maxsize=16)
+def _low_pass(factor: int) -> NDArray[np.float32]:
+    """Taps that pass 0.95 of 1/factor of the band."""
+    return np.asarray(firwin(2 * 32 * factor + 1, 0.95 / factor, window=("kaiser", 12.0)), np.float32)
 
 
 def to_mono(wave: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -21,8 +21,12 @@ OFFSET_LUFS = -0.691
 
 def k_weighting(sample_rate: int) -> NDArray[np.float64]:
     """Second-order sections (2, 6) of the head shelf and the low cut of BS.1770."""
-    return np.stack([_shelf(sample_rate, 1681.9744509555319, 3.99984385397, 0.7071752369554193),
-                     _low_cut(sample_rate, 38.13547087613982, 0.5003270373253953)])
+    return np.stack(
+        [
+            _shelf(sample_rate, 1681.9744509555319, 3.99984385397, 0.7071752369554193),
+            _low_cut(sample_rate, 38.13547087613982, 0.5003270373253953),
+        ]
+    )
 
 
 def _shelf(sample_rate: int, hz: float, gain_db: float, q: float) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """Effects and the master: side chain, saturation, echo, reverb, and a limiter that ends at a stated loudness.
 
-Everything before the master is linear in the tracks (the side chain is a gain that only the kick sets), except a track's
-own saturation, so stems add up to the mix. The reverb is a convolution with decaying noise whose highs die first
+Everything before the master is linear in the tracks (the side chain is a gain that only the kick sets), except a
+track's own saturation, so stems add up to the mix. The reverb is a convolution with noise whose highs die first
 (Moorer, "About this reverberation business", 1979); the limiter looks ahead (Giannoulis, Massberg and Reiss, 2012).
 """
 
@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
-from scipy.signal import butter, oaconvolve, sosfilt
+from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 
 from lh_mm.audio.loudness import integrated_loudness
 
@@ -24,7 +24,9 @@ MONO_OFFSET_LU = 3.0103
 """One channel reads so much less than two equal ones; a mono render is as loud as the mono of its stereo."""
 
 
-def duck_curve(kick_s: NDArray[np.float64], num_samples: int, sample_rate: int, release_s: float) -> NDArray[np.float32]:
+def duck_curve(
+    kick_s: NDArray[np.float64], num_samples: int, sample_rate: int, release_s: float
+) -> NDArray[np.float32]:
     """How far the side chain has opened, (num_samples,): 0 at a kick, back to 1 after `release_s`."""
     curve = np.ones(num_samples, np.float32)
     attack, release = max(1, round(DUCK_ATTACK_S * sample_rate)), max(1, round(release_s * sample_rate))
@@ -47,7 +49,9 @@ def saturate(wave: NDArray[np.float32], drive: float, level: float) -> NDArray[n
     return out
 
 
-def echo(send: NDArray[np.float32], delay_s: float, sample_rate: int, num_channels: int, feedback: float = 0.42) -> NDArray[np.float32]:
+def echo(
+    send: NDArray[np.float32], delay_s: float, sample_rate: int, num_channels: int, feedback: float = 0.42
+) -> NDArray[np.float32]:
     """Ping-pong repeats of a mono send (T,), (C, T), five of them."""
     out = np.zeros((num_channels, len(send)), np.float32)
     step = max(1, round(delay_s * sample_rate))
@@ -71,7 +75,7 @@ def room(seed: int, sample_rate: int, decay_s: float, damping_hz: float) -> NDAr
     num_samples = round((decay_s + 0.03) * sample_rate)
     seconds = np.arange(num_samples) / sample_rate
     noise = rng.standard_normal((2, num_samples))
-    low = sosfilt(butter(1, damping_hz, fs=sample_rate, output="sos"), noise)
+    low = sosfilt(butter(1, min(damping_hz, 0.45 * sample_rate), fs=sample_rate, output="sos"), noise)
     wave = low * np.exp(-6.9078 * seconds / decay_s) + (noise - low) * np.exp(-6.9078 * seconds / (0.4 * decay_s))
     wave = sosfilt(butter(2, 220.0, "highpass", fs=sample_rate, output="sos"), wave)
     pre_delay = round(0.012 * sample_rate)
@@ -113,9 +117,10 @@ def limit(wave: NDArray[np.float32], ceiling: float, sample_rate: int) -> NDArra
 
 
 def master(wave: NDArray[np.float32], sample_rate: int, target_lufs: float) -> NDArray[np.float32]:
-    """The stated loudness (BS.1770), no peak above -1 dB; silence stays silence."""
+    """No direct current, the stated loudness (BS.1770), no peak above -1 dB; silence stays silence."""
     if not wave.any():
         return wave
+    wave = lfilter([1.0, -1.0], [1.0, -(1.0 - 2.0 * np.pi * 8.0 / sample_rate)], wave, axis=-1).astype(np.float32)
     target = target_lufs - (MONO_OFFSET_LU if len(wave) == 1 else 0.0)
     out, gain_db = wave, 0.0
     for _ in range(4):

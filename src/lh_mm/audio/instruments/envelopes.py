@@ -1,7 +1,7 @@
 """Envelopes: how a note begins, holds and ends.
 
-The held part (attack, decay, sustain) does not know when the key will be let go, so one held voice serves all notes of a
-pitch and is cut by a release curve, which starts from 1 and ends at exactly 0: no note end can click.
+The held part (attack, decay, sustain) does not know when the key will be let go, so one held voice serves all notes
+of a pitch and is cut by a release curve, which starts from 1 and ends at exactly 0: no note end can click.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ neighbours the magnitude response is their blend. Cost per sample: two multiplic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class Filter:
     resonance: float = 0.8
     poles: int = 2
     envelope_octaves: float = 0.0
-    envelope: Adsr = Adsr(0.002, 0.2, 0.0, 0.1)
+    envelope: Adsr = field(default=Adsr(0.002, 0.2, 0.0, 0.1))
     tracking: float = 0.5
     velocity_octaves: float = 1.0
     lfo_octaves: float = 0.0
@@ -69,7 +70,7 @@ class Filter:
             path = path + np.float32(self.lfo_octaves) * np.sin(turns - np.float32(np.pi / 2))
         return np.clip(path, np.float32(np.log2(LOWEST_HZ)), np.float32(np.log2(HIGHEST_HZ)))
 
-    def response(self, hz: NDArray[np.float64], cutoff_hz: float) -> NDArray[np.float64]:
+    def response(self, hz: NDArray[np.floating], cutoff_hz: float) -> NDArray[np.floating]:
         """Magnitude at each frequency, any shape."""
         x2 = np.square(hz / cutoff_hz)
         two_poles = 1.0 / np.sqrt(np.square(1.0 - x2) + x2 / self.resonance**2)
@@ -95,7 +96,11 @@ def walk(bank: NDArray[np.float32], position: NDArray[np.float32], num_samples: 
     if num_tables == 1 or len(position) == 1:
         at = float(position[0]) if num_tables > 1 else 0.0
         low = min(int(at), max(num_tables - 2, 0))
-        one = bank[low] if num_tables == 1 else bank[low] * np.float32(1 - at + low) + bank[low + 1] * np.float32(at - low)
+        one = (
+            bank[low]
+            if num_tables == 1
+            else bank[low] * np.float32(1 - at + low) + bank[low + 1] * np.float32(at - low)
+        )
         for start in range(0, num_samples, loop):
             out[:, start : start + loop] = one[:, : num_samples - start]
         return out
@@ -105,7 +110,7 @@ def walk(bank: NDArray[np.float32], position: NDArray[np.float32], num_samples: 
     borders = np.union1d(cuts, np.arange(0, num_samples, loop)).tolist() + [num_samples]
     if borders[0] != 0:
         borders.insert(0, 0)
-    for start, end in zip(borders, borders[1:]):
+    for start, end in pairwise(borders):
         first, at = int(lower[start]), start % loop
         below, above = bank[first, :, at : at + end - start], bank[first + 1, :, at : at + end - start]
         piece = out[:, start:end]

@@ -1,7 +1,7 @@
 """Oscillators: looped wavetables built from partials, and phase modulation.
 
-A subtractive voice is a spectrum: partials times unison copies, each a line in the spectrum of one loop of half a second
-or more, turned into sound by one inverse FFT. Nothing lies above the band limit, so nothing aliases, at any pitch and
+A subtractive voice is a spectrum: partials times unison copies, each a line in the spectrum of one loop of half a
+second or more, turned into sound by one inverse FFT. Nothing lies above the band limit, so nothing aliases, at any pitch and
 rate. The loop's length is chosen so that the pitch falls on a line within a cent. Copies are detuned exactly
 (a "supersaw"), or each partial is widened into a band of noise-phased lines (Nasca's PADsynth, 2006) for ensembles.
 FM voices are Chowning's (1973), computed sample by sample with the index limited by Carson's rule.
@@ -147,7 +147,7 @@ def wavetable_bank(
     used = np.flatnonzero(spectrum.any(axis=0))  # the lines there are: few, unless there is noise
     lines = spectrum[:, used]
     bank = np.zeros((len(cutoffs_hz), len(spectrum), length // 2 + 1), np.complex64)
-    for table, cutoff_hz in zip(bank, cutoffs_hz):
+    for table, cutoff_hz in zip(bank, cutoffs_hz, strict=True):
         table[:, used] = lines * filter_.response(used * line_hz, cutoff_hz).astype(np.float32) if filter_ else lines
     bank *= np.float32(length / 2)
     return np.asarray(scipy.fft.irfft(bank, length, axis=-1, overwrite_x=True), np.float32)
@@ -165,13 +165,13 @@ def _add_unison(
     starts = rng.random(source.unison) if source.unison > 1 else np.zeros(1)
     pans = places[rng.permutation(source.unison)] * source.width
     ratio_of_partial = bins / bins[0] if len(bins) else bins
-    for place, start, pan in zip(places, starts, pans):
+    for place, start, pan in zip(places, starts, pans, strict=True):
         at = np.round(bins * 2.0 ** (place * source.detune_cents / 1200.0)).astype(np.int64)
         keep = at < spectrum.shape[1]
         # Sine phase for a single copy: it starts at zero with its steepest edge, as an analogue oscillator does.
         lines = -1j * amplitudes * np.exp(2j * np.pi * start * np.round(ratio_of_partial * 2) / 2)
         gains = [np.cos((pan + 1) * np.pi / 4), np.sin((pan + 1) * np.pi / 4)] if len(spectrum) == 2 else [1.0]
-        for channel, gain in zip(spectrum, gains):
+        for channel, gain in zip(spectrum, gains, strict=True):
             np.add.at(channel, at[keep], (gain * np.sqrt(len(gains)) * lines[keep]).astype(np.complex64))
 
 
@@ -184,7 +184,7 @@ def _add_bands(
 ) -> None:
     """Each partial as a Gaussian band of lines with random phases, different left and right."""
     sigmas = np.maximum(bins * (2.0 ** (source.bandwidth_cents / 1200.0) - 1.0), 0.4)
-    for centre, amplitude, sigma in zip(bins, amplitudes, sigmas):
+    for centre, amplitude, sigma in zip(bins, amplitudes, sigmas, strict=True):
         reach = int(np.ceil(2.5 * sigma))
         at = int(round(centre)) + np.arange(-reach, reach + 1)
         profile = np.exp(-0.5 * np.square((at - centre) / sigma))
@@ -228,14 +228,14 @@ class Operator:
 
 
 def fm_voice(
-    operators: tuple[Operator, ...], f0_hz: float, velocity: float, num_samples: int, sample_rate: int
+    operators: tuple[Operator, ...], f0_hz: float, velocity: float, num_samples: int, sample_rate: int, limit_hz: float
 ) -> NDArray[np.float32]:
-    """The sum of the operators, (1, num_samples), each silent where it would pass the band limit."""
+    """The sum of the operators, (1, num_samples), each silent where it would pass `limit_hz`."""
+    limit = limit_hz / f0_hz
     out = np.zeros(num_samples, np.float32)
     cycles = np.arange(num_samples) * (f0_hz / sample_rate)
     seconds = np.arange(num_samples, dtype=np.float32) / np.float32(sample_rate)
     for op in operators:
-        limit = BAND_LIMIT * sample_rate / f0_hz
         if op.ratio >= limit:
             continue
         phase = _turn(cycles * op.ratio)
@@ -253,6 +253,6 @@ def fm_voice(
     return out[None]
 
 
-def _turn(cycles: NDArray[np.float64]) -> NDArray[np.float32]:
+def _turn(cycles: NDArray[np.floating]) -> NDArray[np.float32]:
     """Cycles to radians within one turn, so that float32 keeps the phase of long notes."""
     return ((cycles - np.floor(cycles)) * (2 * np.pi)).astype(np.float32)

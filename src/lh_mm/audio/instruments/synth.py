@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lh_mm.audio.instruments.drums import KICKS
+from lh_mm.audio.instruments.drum_map import KICKS
 from lh_mm.audio.instruments.effects import duck_curve, echo, master, reverberate, room, saturate
 from lh_mm.audio.instruments.kits import KITS
 from lh_mm.audio.instruments.patches import patch_of
@@ -59,7 +59,9 @@ class Synth:
     @classmethod
     def for_labels(cls, labels: Mapping[str, str | float | int], channels: int = 2) -> Synth:
         """The synthesizer a piece asks for by its labels `kit` and `preset_seed`; each has a default."""
-        return cls(kit=str(labels.get("kit", "kit00")), preset_seed=int(labels.get("preset_seed", 0)), channels=channels)
+        return cls(
+            kit=str(labels.get("kit", "kit00")), preset_seed=int(labels.get("preset_seed", 0)), channels=channels
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -126,7 +128,9 @@ class Synth:
         out += reverberate(wet, room(self.preset_seed, sample_rate, decay_s, damping_hz), self.channels)
         return out
 
-    def _drums(self, bus: NDArray[np.float32], wet: NDArray[np.float32], notes: NDArray[np.void], sample_rate: int) -> None:
+    def _drums(
+        self, bus: NDArray[np.float32], wet: NDArray[np.float32], notes: NDArray[np.void], sample_rate: int
+    ) -> None:
         """Drums into their bus; all but the kicks into the room as well."""
         kit = KITS[self.kit]
         if self.preset_seed:

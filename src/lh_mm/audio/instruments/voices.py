@@ -12,12 +12,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lh_mm.audio.instruments.drums import CHOKED_BY, RATE, one_shot, sound_of
+from lh_mm.audio.instruments.drum_map import CHOKED_BY, one_shot, sound_of
+from lh_mm.audio.instruments.drums import RATE
 from lh_mm.audio.instruments.envelopes import Adsr
 from lh_mm.audio.instruments.filters import Filter, walk
 from lh_mm.audio.instruments.kits import Kit
 from lh_mm.audio.instruments.oscillators import BAND_LIMIT, Harmonics, fm_voice, wavetable_bank
-from lh_mm.audio.instruments.patches import Patch
+from lh_mm.audio.instruments.patch import Patch
 from lh_mm.audio.io import resample
 
 VELOCITY_BANDS = 6
@@ -29,6 +30,10 @@ INAUDIBLE = 9.0
 def velocity_gain(velocity: NDArray[np.uint8] | int) -> NDArray[np.float64]:
     """Level of a velocity, 1 at 127, 18 dB a fourfold (General MIDI's recommended square law is 24)."""
     return (np.asarray(velocity) / 127.0) ** 1.5
+
+
+def _starts(notes: NDArray[np.void], sample_rate: int) -> NDArray[np.int64]:
+    return np.maximum(np.round(notes["start_s"] * sample_rate).astype(np.int64), 0)
 
 
 def _band(velocity: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -50,7 +55,7 @@ def add_notes(out: NDArray[np.float32], patch: Patch, notes: NDArray[np.void], s
     """
     num_channels, total = out.shape
     release = patch.amp.release(sample_rate)
-    starts = np.round(notes["start_s"] * sample_rate).astype(np.int64)
+    starts = _starts(notes, sample_rate)
     lengths = np.maximum(np.round((notes["end_s"] - notes["start_s"]) * sample_rate).astype(np.int64), 1)
     lengths = np.minimum(lengths, np.maximum(total - starts, 0))
     gains = (10.0 ** (patch.level_db / 20.0) * velocity_gain(notes["velocity"])).astype(np.float32)
@@ -67,7 +72,12 @@ def add_notes(out: NDArray[np.float32], patch: Patch, notes: NDArray[np.void], s
 
 
 def _place(
-    out: NDArray[np.float32], held: NDArray[np.float32], release: NDArray[np.float32], start: int, length: int, gain: np.float32
+    out: NDArray[np.float32],
+    held: NDArray[np.float32],
+    release: NDArray[np.float32],
+    start: int,
+    length: int,
+    gain: np.float32,
 ) -> None:
     """One note: the held voice while the key is down, then its release."""
     total, alive = out.shape[1], held.shape[1]
@@ -93,8 +103,8 @@ class _Voices:
         longest: int,
     ) -> None:
         self.patch, self.pitch, self.rate, self.channels = patch, pitch, sample_rate, num_channels
-        # Vibrato reads between samples; at twice the rate a cubic does that without audible images. Notes that end before
-        # it sets in do without.
+        # Vibrato reads between samples; at twice the rate a cubic does that without audible images. Notes that end
+        # before it sets in do without.
         sways = patch.vibrato_cents > 0.0 and longest > patch.vibrato_delay_s * sample_rate
         self.table_rate = 2 * sample_rate if sways else sample_rate
         faster = 2.0 ** (-patch.decay_tracking * (pitch - 60) / 12.0)
@@ -109,7 +119,14 @@ class _Voices:
             cutoffs = 2.0 ** (np.arange(self.first, last + 1) / self.steps)
             rng = np.random.default_rng([seed, pitch])
             self.bank = wavetable_bank(
-                patch.source, self.filter, cutoffs, hz_of(pitch), self.table_rate, BAND_LIMIT * sample_rate, num_channels, rng
+                patch.source,
+                self.filter,
+                cutoffs,
+                hz_of(pitch),
+                self.table_rate,
+                BAND_LIMIT * sample_rate,
+                num_channels,
+                rng,
             )
             self.bank *= np.float32(0.25 / max(self._reference_rms(patch.source), 1e-9))
 
@@ -135,13 +152,18 @@ class _Voices:
         """The voice of a key that is never let go, (C or 1, up to num_samples)."""
         patch, velocity = self.patch, (band + 1) / VELOCITY_BANDS
         if self.amp.sustain == 0.0:
-            num_samples = min(num_samples, round((self.amp.attack_s + INAUDIBLE / 3.0 * self.amp.decay_s) * self.rate) + 1)
+            num_samples = min(
+                num_samples, round((self.amp.attack_s + INAUDIBLE / 3.0 * self.amp.decay_s) * self.rate) + 1
+            )
         scale = self.table_rate // self.rate
         if isinstance(patch.source, Harmonics):
             wave = walk(self.bank, self._positions(velocity, num_samples * scale), num_samples * scale)
         else:
+            limit_hz = BAND_LIMIT * self.rate
             level = np.float32(0.25 / np.sqrt(0.5 * sum(op.level**2 for op in patch.source)))
-            wave = level * fm_voice(patch.source, hz_of(self.pitch), velocity, num_samples * scale, self.table_rate)
+            wave = level * fm_voice(
+                patch.source, hz_of(self.pitch), velocity, num_samples * scale, self.table_rate, limit_hz
+            )
         if scale > 1:
             wave = _vibrato(wave, patch, num_samples, self.rate)
         envelope = self.amp.held(num_samples, self.rate)
@@ -177,7 +199,7 @@ def add_drums(out: NDArray[np.float32], kit: Kit, notes: NDArray[np.void], sampl
     """Add drum hits to `out`, (C, T), in place: one sound per (key, velocity band), its whole length, unless choked."""
     num_channels, total = out.shape
     bands = _band(notes["velocity"])
-    starts = np.round(notes["start_s"] * sample_rate).astype(np.int64)
+    starts = _starts(notes, sample_rate)
     gains = velocity_gain(notes["velocity"]).astype(np.float32)
     for pitch in np.unique(notes["pitch"]):
         _, _, pan = sound_of(int(pitch))
@@ -190,7 +212,7 @@ def add_drums(out: NDArray[np.float32], kit: Kit, notes: NDArray[np.void], sampl
             shot = resample(shot, RATE, sample_rate)
             for i in np.flatnonzero((notes["pitch"] == pitch) & (bands == band)):
                 hit = _choked(shot, starts[i], closers, sample_rate)[: max(0, total - starts[i])]
-                for channel, side in zip(out, sides):
+                for channel, side in zip(out, sides, strict=True):
                     channel[starts[i] : starts[i] + len(hit)] += hit * (gains[i] * side)
 
 
