@@ -42,7 +42,7 @@ FORMAT_VERSION = 1
 """Of the files of a set, and of the events and features in them; raised when what is stored changes meaning."""
 
 
-class PrepareError(RuntimeError):
+class PrepareError(ValueError):
     """Preparation could not finish; what is done is kept, and the message says how to go on."""
 
 

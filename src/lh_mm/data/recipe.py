@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from lh_mm.audio.features import LogMelConfig
 from lh_mm.core.assets import asset
-from lh_mm.core.config import Config, ConfigError, load_config
+from lh_mm.core.config import Config, ConfigError, Loaded, load_config
 from lh_mm.data.corpora.electronic import ElectronicConfig
 from lh_mm.data.corpora.folder import FolderConfig
 from lh_mm.data.corpora.pop909 import Pop909Config
@@ -112,8 +112,8 @@ class Recipe(Config):
         return codec.rate_hz
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe from a file, with overrides `key=value`.
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Loaded[Recipe]:
+    """A recipe from a file, with overrides `key=value`; `.config` is the recipe.
 
     Args:
         path: a YAML file; a name that is no file here is looked for among the shipped recipes.
@@ -129,7 +129,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         first = override.partition("=")[0].partition(".")[0]
         expanded.append(f"corpus.{override}" if first in corpus_keys and first not in own else override)
-    return load_config(Recipe, file, expanded).config
+    return load_config(Recipe, file, expanded)
 
 
 def find_recipe(path: str | Path) -> Path:
