@@ -19,7 +19,7 @@ from lh_mm.music.compose.harmony import MODES, PROGRESSIONS, Chord, Key, draw_lo
 from lh_mm.music.compose.melody import CHARACTERS, develop, draw_motif
 from lh_mm.music.compose.perform import CLOSEST_S, choose_programs, perform_track, swung
 from lh_mm.music.compose.rhythm import MARKS, Event, draw_rhythm, read_pattern
-from lh_mm.music.compose.styles import LAYERS
+from lh_mm.music.compose.style import LAYERS
 from lh_mm.music.compose.windows import shared_windows, window_contents
 from lh_mm.music.score import Piece
 

@@ -15,7 +15,7 @@ from lh_mm.music.compose.fills import Fill, draw_fill, snare_roll
 from lh_mm.music.compose.form import Section
 from lh_mm.music.compose.rhythm import STEPS_PER_BEAT, Event, Hit, draw_rhythm, read_pattern
 from lh_mm.music.compose.sketch import Sketch
-from lh_mm.music.compose.styles import CRASH, CRASH_2, KICK, OPEN, RIM, SNARE, DrumBook
+from lh_mm.music.compose.style import CRASH, CRASH_2, KICK, OPEN, RIM, SNARE, DrumBook
 
 HIT_BEATS = 0.1
 """Notated length of a drum hit; no token encodes it."""

@@ -8,7 +8,7 @@ from lh_mm.music.compose.drums import HIT_BEATS
 from lh_mm.music.compose.harmony import Chord, voice
 from lh_mm.music.compose.rhythm import Event
 from lh_mm.music.compose.sketch import Sketch
-from lh_mm.music.compose.styles import CRASH, KICK
+from lh_mm.music.compose.style import CRASH, KICK
 
 
 def write_ending(sketch: Sketch) -> dict[str, list[Event]]:

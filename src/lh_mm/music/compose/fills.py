@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lh_mm.music.compose.dice import Dice
 from lh_mm.music.compose.rhythm import Event, draw_rhythm
-from lh_mm.music.compose.styles import CLAP, CLOSED, KICK, OPEN, RIM, SNARE, SNARE_2, TOMS
+from lh_mm.music.compose.style import CLAP, CLOSED, KICK, OPEN, RIM, SNARE, SNARE_2, TOMS
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lh_mm.music.compose.dice import Dice
-from lh_mm.music.compose.styles import LAYERS, Style
+from lh_mm.music.compose.style import LAYERS, Style
 
 LOUDNESS = {"intro": 0.8, "build": 0.85, "drop": 1.0, "break": 0.78, "drop2": 1.0, "outro": 0.82}
 CARRIERS = ("perc", "lead", "arp")

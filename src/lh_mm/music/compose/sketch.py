@@ -9,7 +9,7 @@ from lh_mm.music.compose.dice import Dice
 from lh_mm.music.compose.form import Form, Section, draw_form
 from lh_mm.music.compose.harmony import Chord, Harmony, Key, Loop, draw_loop, revoice
 from lh_mm.music.compose.rhythm import STEPS_PER_BEAT
-from lh_mm.music.compose.styles import Style
+from lh_mm.music.compose.style import Style
 
 
 @dataclass(frozen=True)
