@@ -169,7 +169,7 @@ class Frontend(nn.Module):
         self, features: Tensor, given: Tensor, document: Tensor | None, state: FrontendState | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """(B A, N, width), and the windows behind it."""
-        rows, tracks, frames, _ = features.shape
+        tracks, frames = features.shape[1:3]
         shown = features * given.unsqueeze(-1)
         mark = given.unsqueeze(-1).expand_as(shown).to(shown.dtype)  # silence is not the same as nothing given
         x = torch.stack([shown, mark], dim=3).flatten(0, 1)  # (B A, N, 2, F)

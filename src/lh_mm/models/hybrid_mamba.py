@@ -255,6 +255,7 @@ class HybridMamba(nn.Module):
         first = batch.slot[:, :1] if state is None else state.slot.unsqueeze(1)
         passed = torch.diff(batch.slot, dim=1, prepend=first).clamp(min=0)
         passed = torch.where(batch.kind == Kind.FILL, 1, passed)
+        passed = torch.where(batch.kind == Kind.BOS, 0, passed)  # a leap between documents would drown what follows
         return passed / self.config.time_aware
 
     def init_state(

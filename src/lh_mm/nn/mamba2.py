@@ -126,13 +126,13 @@ class Mamba2(nn.Module):
     ) -> tuple[Tensor, MambaState | None]:
         window, ssm = (None, None) if state is None else (state.window, state.ssm)
         x, b, c = self._split(F.silu(self.conv(mixed, window, positions.document)))
-        y, ssm = scan(x, dt, rate, b, c, time_scale=positions.time_scale, init_state=ssm, seq_idx=positions.document)
+        y, last = scan(x, dt, rate, b, c, time_scale=positions.time_scale, init_state=ssm, seq_idx=positions.document)
         y = torch.addcmul(y, x, self.D.to(x.dtype).unsqueeze(-1)).flatten(-2)
         if state is None:
             return y, None
         if positions.real is not None:
-            ssm = torch.where(positions.real[:, :1, None, None], ssm, state.ssm)  # exact where a row has no position
-        return y, MambaState(next_window(mixed, state.window, positions), ssm.to(state.ssm.dtype))
+            last = torch.where(positions.real[:, :1, None, None], last, state.ssm)  # exact where a row has no position
+        return y, MambaState(next_window(mixed, state.window, positions), last.to(state.ssm.dtype))
 
     def _step(
         self, mixed: Tensor, dt: Tensor, rate: Tensor, positions: Positions, state: MambaState

@@ -44,9 +44,8 @@ def ssd_step(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, state: Tensor) 
     Returns:
         Output (B, H, P) and the new state.
     """
-    rows, heads, width = x.shape
-    per_group = heads // b.shape[1]
     if b.shape[1] > 1:
+        per_group = x.shape[1] // b.shape[1]
         b, c = b.repeat_interleave(per_group, dim=1), c.repeat_interleave(per_group, dim=1)
     decayed = state * log_decay.exp()[..., None, None]
     state = torch.addcmul(decayed, x.unsqueeze(-1).to(state.dtype), b.unsqueeze(-2).to(state.dtype))
@@ -174,17 +173,30 @@ def scan(
     """
     kernel = _triton_kernel() if x.is_cuda and time_scale is None and x.dtype is not torch.float64 else None
     if kernel is not None:
-        if seq_idx is not None:
-            # The kernel takes documents to begin at 0 in every row: others would lose the initial state silently.
-            seq_idx = (seq_idx - seq_idx[:, :1]).to(torch.int32)
-        y, state = kernel(
-            x, dt, rate, b, c, chunk_size=128, initial_states=init_state, seq_idx=seq_idx, return_final_states=True
-        )
-        return y, state
+        return _by_kernel(kernel, x, dt, rate, b, c, init_state, seq_idx)
     log_decay = dt * rate
     if time_scale is not None:
         log_decay = log_decay * time_scale.unsqueeze(-1)
     return ssd(x * dt.unsqueeze(-1).to(x.dtype), log_decay, b, c, init_state, seq_idx)
+
+
+def _by_kernel(
+    kernel: Callable[..., Any],
+    x: Tensor,
+    dt: Tensor,
+    rate: Tensor,
+    b: Tensor,
+    c: Tensor,
+    init_state: Tensor | None,
+    seq_idx: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    if seq_idx is not None:
+        # The kernel takes documents to begin at 0 in every row; others would lose the initial state silently.
+        seq_idx = (seq_idx - seq_idx[:, :1]).to(torch.int32)
+    y, state = kernel(
+        x, dt, rate, b, c, chunk_size=128, initial_states=init_state, seq_idx=seq_idx, return_final_states=True
+    )
+    return y, state
 
 
 @functools.cache
