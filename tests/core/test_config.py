@@ -88,6 +88,11 @@ def test_floats_that_yaml_reads_as_strings_are_numbers(tmp_path) -> None:
     assert load(tmp_path, "optim: {lr: 1e-3}", "optim.betas=[0.8, 9e-1]").optim == Optim(lr=1e-3, betas=(0.8, 0.9))
 
 
+def test_off_is_a_word_and_false_is_not(tmp_path) -> None:
+    assert load(tmp_path, "name: off", "data.folder=no").model_dump()["name"] == "off"
+    assert problems(tmp_path, "name: false") == ["name: Input should be a valid string, got False"]
+
+
 def test_another_kind_replaces_the_node_and_an_alternative_its_sibling(tmp_path) -> None:
     config = load(
         tmp_path, "model: {kind: mamba, dim: 8}\ndata: {recipe: r}", "model.kind=transformer", "data.folder=f"

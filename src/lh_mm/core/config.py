@@ -11,6 +11,7 @@ and jsonargparse can build the wrong one of two same-shaped variants; see docs/a
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -108,7 +109,15 @@ def validate(root: type[ConfigT], tree: Mapping[str, Any], source: str) -> Confi
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe subset, but a key given twice is an error instead of the last one winning."""
+    """YAML's safe subset, but a key given twice is an error instead of the last one winning.
+
+    `on`, `off`, `yes` and `no` are words, as in YAML 1.2; only `true` and `false` are truth values.
+    """
+
+    yaml_implicit_resolvers: typing.ClassVar = {
+        first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:bool"]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -118,6 +127,9 @@ class _StrictLoader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
 
 
 def _read_yaml(path: Path) -> Tree:
