@@ -1,0 +1,92 @@
+"""An evaluation as figures of a comparison: which columns there are, what each means, what compares with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lh_mm.evaluate.table import Measured, Metric
+
+METRICS = (
+    Metric("parameters", "parameters", None, digits=0, definition="Trainable numbers of the model."),
+    Metric(
+        "events_per_note", "nats/note", False,
+        definition="Nats of all event targets over the number of notes they begin, symbolic runs and joint tasks.",
+    ),
+    Metric(
+        "events_per_second", "events nats/s", False, digits=2,
+        definition="Nats of event targets a second of held-out music, audio to MIDI and joint crops.",
+    ),
+    Metric(
+        "codes_per_second", "codes nats/s", False, digits=1,
+        definition="Nats of codec codes a second of held-out music, MIDI to audio crops.",
+    ),
+    Metric("floor_per_note", "floor nats/note", None, definition="Witten-Bell n-gram of the same tokens and split."),
+    Metric(
+        "onset_f1_50", "onset F1 50 ms", True,
+        definition="Given notes' onsets against onsets found in the generated sound, one to one, within 50 ms.",
+    ),
+    Metric("onset_f1_25", "onset F1 25 ms", True, definition="The same within 25 ms."),
+    Metric(
+        "share_50", "share of reachable 50 ms", True,
+        definition="(own - shuffled) / (codec round trip - shuffled) of onset F1 at 50 ms; shuffled is another piece "
+        "of the same style, brought to the same tempo.",
+    ),
+    Metric("share_25", "share of reachable 25 ms", True, definition="The same at 25 ms."),
+    Metric("bass", "bass pitch class", True, definition="Share of bass notes whose pitch class is heard."),
+    Metric("mel_correlation", "mel correlation", True, definition="Of log-mels with the original's."),
+    Metric(
+        "note_f1", "note F1", True,
+        definition="Audio to MIDI: pitched notes found, onset within 50 ms and pitch right (mir_eval).",
+    ),
+    Metric(
+        "realtime", "x real time", True, digits=1,
+        definition="Seconds of sound generated a second, on the machine and batch of the evaluation.",
+    ),
+)  # fmt: skip
+
+
+def scores_of(evaluation: Mapping[str, Any]) -> dict[str, Measured]:
+    """The figures of an `evaluation.json`, with what they were measured on."""
+    data = f"{evaluation['data']} {evaluation['split']}"
+    tokens = f"{data}, {evaluation['sequence']}"
+    scores = {"parameters": Measured(evaluation["parameters"], "any")}
+    tasks = evaluation.get("likelihood", {}).get("tasks", {})
+    for task in ("symbolic", "audio_to_midi", "midi_only", "joint"):
+        if "events" in tasks.get(task, {}):
+            events = tasks[task]["events"]
+            context = f"{tokens}, {task}, {events['rows']} rows"
+            if events["notes"]:
+                scores["events_per_note"] = Measured(events["nats"] / events["notes"], context, num=events["notes"])
+            scores["events_per_second"] = Measured(events["nats"] / events["seconds"], context, num=events["rows"])
+            break
+    if "codes" in tasks.get("midi_to_audio", {}):
+        codes = tasks["midi_to_audio"]["codes"]
+        context = f"{tokens}, codec {evaluation['codec']}, {codes['rows']} rows"
+        scores["codes_per_second"] = Measured(codes["nats"] / codes["seconds"], context, num=codes["rows"])
+    if floor := evaluation.get("floor"):
+        scores["floor_per_note"] = Measured(floor["test_nats_per_note"], tokens)
+    if four := evaluation.get("four_rows"):
+        context = f"{data}, codec {evaluation['codec']}, {four['num_crops']} crops of {four['crop_s']} s"
+        generated = four["rows"]["generated"]
+        for key, name in (
+            ("onset_f1_50", "onset_f1_50ms"),
+            ("onset_f1_25", "onset_f1_25ms"),
+            ("bass", "bass_accuracy"),
+            ("mel_correlation", "mel_correlation"),
+        ):
+            _add(scores, key, generated.get(name), context)
+        _add(scores, "share_50", four["ratios"]["onset_f1_50ms"], context)
+        _add(scores, "share_25", four["ratios"]["onset_f1_25ms"], context)
+    if heard := evaluation.get("transcription"):
+        _add(scores, "note_f1", heard["own"], f"{data}, {heard['num_crops']} crops")
+    if speed := evaluation.get("speed"):
+        scores["realtime"] = Measured(speed["realtime"], f"{speed['machine']}, batch {speed['batch_size']}")
+    return scores
+
+
+def _add(scores: dict[str, Measured], key: str, interval: Mapping[str, float] | None, context: str) -> None:
+    if interval is not None:
+        scores[key] = Measured(
+            interval["value"], context, interval["low"], interval["high"], int(interval["num"])
+        )
