@@ -51,9 +51,10 @@ class Agreement:
             return f"{self.num_onsets} note onsets are too few to prove an alignment (at least {MIN_ONSETS})"
         worst = max(self.lags_s, key=abs, default=0.0)
         if abs(worst) > MAX_LAG_S:
+            quarters = ", ".join(f"{lag * 1000:.0f}" for lag in self.lags_s)
             return (
-                f"the sound is {abs(worst) * 1000:.0f} ms {'late' if worst > 0 else 'early'} somewhere "
-                f"(quarters: {', '.join(f'{lag * 1000:.0f}' for lag in self.lags_s)} ms; at most {MAX_LAG_S * 1000:.0f})"
+                f"the sound is {abs(worst) * 1000:.0f} ms {'late' if worst > 0 else 'early'} in a part of the piece "
+                f"({quarters} ms by quarter; at most {MAX_LAG_S * 1000:.0f})"
             )
         if self.f1 - self.chance < MIN_GAIN:
             return (

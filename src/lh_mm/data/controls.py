@@ -8,6 +8,7 @@ model for what it never saw.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from lh_mm.core.streams import ControlSpec
@@ -25,7 +26,7 @@ def tempo_bucket(bpm: float) -> str:
 
 def density_bucket(notes_per_s: float) -> str:
     """`4-6` for 4 up to, not including, 6 notes a second; `32+` for all above."""
-    for low, high in zip(DENSITY_EDGES, DENSITY_EDGES[1:], strict=False):
+    for low, high in pairwise(DENSITY_EDGES):
         if notes_per_s < high:
             return f"{low}-{high}"
     return f"{DENSITY_EDGES[-1]}+"

@@ -177,7 +177,8 @@ def _run(recipe: Recipe, files: Path, jobs: list[ShardJob], workers: int) -> Non
         stop = context.Event()
         pool = ProcessPoolExecutor(workers, context, _start_worker, (recipe, files, stop, os.getpid()))
         try:
-            running = {pool.submit(_work, job): job for job in jobs}
+            with _deaf_to_ctrl_c():
+                running = {pool.submit(_work, job): job for job in jobs}
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -194,6 +195,16 @@ def _run(recipe: Recipe, files: Path, jobs: list[ShardJob], workers: int) -> Non
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes begun in this block never see Ctrl-C, for the parent decides; the parent sees it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _note(summary: dict[str, Any]) -> str:
     return (
         f"{len(summary['quarantine'])} of the last {len(summary['items'])} in quarantine"
@@ -207,9 +218,8 @@ _STOP: Event | None = None
 
 
 def _start_worker(recipe: Recipe, files: Path, stop: Event, parent: int) -> None:
-    """Set up a process: one thread, deaf to Ctrl-C (the parent decides), gone when the parent is gone."""
+    """Set up a process: one thread, gone when the parent is gone."""
     global _BENCH, _STOP
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:

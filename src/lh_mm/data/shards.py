@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -32,14 +32,13 @@ from lh_mm.data.corpora.base import Corpus, Quarantine, SourceItem
 from lh_mm.data.corpora.folder import MAIN_TRACK
 from lh_mm.data.recipe import Recipe
 from lh_mm.models.load import load_codec
+from lh_mm.music.beats import share_on_grid
 from lh_mm.music.events import MAX_EVENTS_PER_SLOT, EventVocabulary, encode_events
 from lh_mm.music.legal import legalise
 from lh_mm.music.score import NOTE_DTYPE, Alignment, Piece, Score
 
 LOGGER = logging.getLogger(__name__)
 
-GRID_TOLERANCE_BEATS = 1 / 32
-"""An onset this near to a sixteenth (an eighth of its length) counts as on the grid."""
 _CHUNK_S = 20.0
 """Sound is encoded in parts of this length, so that an hour fits in memory."""
 
@@ -245,15 +244,13 @@ class Workbench:
 
 def _score_record(score: Score) -> dict[str, Any]:
     """What a score is besides its notes, and where its onsets stand."""
-    sixteenths = score.notes["start_beat"] * 4.0
-    off_grid = np.abs(sixteenths - np.round(sixteenths)) > GRID_TOLERANCE_BEATS * 4.0
     programs = np.unique(np.where(score.notes["drum"], -1, score.notes["program"].astype(np.int64)))
     return {
         "tempo_map": {"beats": score.tempo_map.beats.tolist(), "seconds": score.tempo_map.seconds.tolist()},
         "meters": [[meter.start_beat, meter.numerator, meter.denominator] for meter in score.meters],
         "tracks": list(score.tracks),
         "programs": programs.tolist(),
-        "onsets_on_16ths": int((~off_grid).sum()),
+        "onsets_on_16ths": round(share_on_grid(score) * len(score)),
     }
 
 
@@ -286,8 +283,12 @@ def _write_arrays(job: ShardJob, pieces: Sequence[Prepared], sample_rate: int) -
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
-    """`numpy.save`, atomically, and through a plain write, which says ENOSPC where numpy's own does not."""
-    array = np.ascontiguousarray(array)
     with write_atomic(path) as handle:
-        np.lib.format.write_array_header_1_0(handle, np.lib.format.header_data_from_array_1_0(array))
-        handle.write(array.reshape(-1).view(np.uint8).data)
+        write_array(handle, array)
+
+
+def write_array(handle: BinaryIO, array: NDArray[Any]) -> None:
+    """`numpy.save` through plain writes: numpy's own hides a full disk behind "n requested and m written"."""
+    array = np.ascontiguousarray(array)
+    np.lib.format.write_array_header_1_0(handle, np.lib.format.header_data_from_array_1_0(array))
+    handle.write(array.reshape(-1).view(np.uint8).data)

@@ -15,11 +15,11 @@ from typing import Literal
 
 import numpy as np
 
-from lh_mm.core.clock import TempoMap
 from lh_mm.core.config import Config
 from lh_mm.data.corpora.base import Quarantine, SourceError, SourceItem, source_file
 from lh_mm.data.sources import SourceConfig, check_content, resolve_source
 from lh_mm.data.splits import Split
+from lh_mm.music.beats import on_beats, read_beats
 from lh_mm.music.midi_io import MidiError, read_midi
 from lh_mm.music.score import Piece, Score
 
@@ -60,10 +60,10 @@ class Pop909:
         if not songs:
             raise SourceError(f"{self.root}: no songs; expected folders {_FOLDER}/001, {_FOLDER}/002, ...")
         items = []
-        for index, song in enumerate(songs):
+        for number, song in enumerate(songs, 1):
             names = [name.format(song=song.name) for name in (*_NEEDED, *_OPTIONAL)]
             files = tuple(source_file(self.root, song / name) for name in names if (song / name).is_file())
-            items.append(SourceItem(f"pop909-{song.name}", files, split_of_index(index)))
+            items.append(SourceItem(f"pop909-{song.name}", files, split_of_number(number)))
         check_content(self.config.source, (file for item in items for file in item.files), self.root)
         return items[: self.config.pieces]
 
@@ -72,38 +72,31 @@ class Pop909:
         folder = self.root / _FOLDER / song
         try:
             score = read_midi(folder / f"{song}.mid")
-            tempo_map = _read_beats(folder / "beat_midi.txt")
+            beats = read_beats(folder / "beat_midi.txt")
         except FileNotFoundError as error:
             raise Quarantine(f"{Path(error.filename).name} is missing") from error
         except (MidiError, ValueError) as error:
             raise Quarantine(str(error)) from error
-        score = _on_beats(score, tempo_map)
+        score = on_beats(_with_programs(score), beats)
         labels: dict[str, str | float | int] = {"tempo_bpm": round(_median_tempo_bpm(score), 2)}
         if (key := _key(folder / "key_audio.txt")) is not None:
             labels["key"] = key
         return Piece(item.id, score, (), labels, self.licence, "none")
 
 
-def split_of_index(index: int) -> Split:
-    """The split of the n-gram floors: of ten songs in the order of their names the first tests, the second validates."""
-    return "test" if index % 10 == 0 else "valid" if index % 10 == 1 else "train"
+def split_of_number(number: int) -> Split:
+    """The split of the n-gram floors: of ten songs in order, counted from 1, the tenth tests, the first validates."""
+    return "test" if number % 10 == 0 else "valid" if number % 10 == 1 else "train"
 
 
-def _read_beats(path: Path) -> TempoMap:
-    times = [float(line.split()[0]) for line in path.read_text().splitlines() if line.strip()]
-    return TempoMap(np.arange(len(times), dtype=np.float64), np.array(times))
-
-
-def _on_beats(score: Score, tempo_map: TempoMap) -> Score:
-    """The same seconds, with beats counted by the annotation and a program for each track."""
+def _with_programs(score: Score) -> Score:
+    """A program for each track, by its name."""
     notes = score.notes.copy()
-    for edge in ("start", "end"):
-        notes[f"{edge}_beat"] = tempo_map.to_beats(notes[f"{edge}_s"])
     for track, name in enumerate(score.tracks):
         if name not in PROGRAMS:
             raise Quarantine(f"a track is called {name!r}; {', '.join(PROGRAMS)} are expected")
         notes["program"][notes["track"] == track] = PROGRAMS[name]
-    return replace(score, notes=notes, tempo_map=tempo_map)
+    return replace(score, notes=notes)
 
 
 def _median_tempo_bpm(score: Score) -> float:
