@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 class Adsr:
     """Attack, decay and release in seconds, sustain as a share of the peak.
 
-    The attack is a straight line; decay and release are exponentials that have fallen to 5 % of their way at
-    `decay_s` and to 2 % at `release_s`. A sustain of 0 makes a struck or plucked note.
+    The attack is a straight line; the decay is an exponential that has fallen to 5 % of its way at `decay_s`; the
+    release leaves 1 and reaches 0 without a corner (a squared half cosine). A sustain of 0 makes a struck note.
     """
 
     attack_s: float = 0.003
@@ -41,7 +41,7 @@ class Adsr:
         """The factor after the key is let go, from 1 down to 0, at least 2 ms long."""
         num_samples = max(round(self.release_s * sample_rate), round(0.002 * sample_rate), 2)
         phase = np.linspace(0.0, 1.0, num_samples, dtype=np.float32)
-        return np.asarray(np.exp(-4.0 * phase) * (1.0 - phase), dtype=np.float32)
+        return np.asarray(np.square(0.5 + 0.5 * np.cos(np.pi * phase)), dtype=np.float32)
 
 
 def decay(num_samples: int, sample_rate: int, seconds: float) -> NDArray[np.float64]:

@@ -19,7 +19,9 @@ def piano(name: str, brightness: float, decay_s: float, detune: float = 0.0) -> 
         "partials", partials=amplitudes, stretch=2.5e-4, unison=2, detune_cents=1.2 + detune, width=0.5, loop_s=1.5
     )
     opening = Filter(900.0 * brightness, 0.7, 2, 2.2, Adsr(0.001, 0.7, 0.0, 0.2), 0.6, 2.0)
-    return Patch(name, source, Adsr(0.002, decay_s, 0.0, 0.22), opening, -10.5, 0.6, reverb=0.18)
+    return Patch(
+        name, source, Adsr(0.002, decay_s, 0.0, 0.22), opening, level_db=-10.5, decay_tracking=0.6, reverb=0.18
+    )
 
 
 def epiano(name: str, ratio: float, index: float, bell: float) -> Patch:
@@ -30,9 +32,9 @@ def epiano(name: str, ratio: float, index: float, bell: float) -> Patch:
         name,
         (body, tine),
         Adsr(0.002, 2.6, 0.05, 0.15),
-        None,
-        -11.0,
-        0.4,
+        level_db=-11.0,
+        decay_tracking=0.4,
+        duck=0.25,
         tremolo=0.15,
         tremolo_hz=4.5,
         reverb=0.2,
@@ -75,8 +77,9 @@ def pluck(
         source,
         Adsr(0.0015, decay_s, 0.0, release),
         closing,
-        level,
-        0.4,
+        level_db=level,
+        decay_tracking=0.4,
+        duck=0.25,
         reverb=reverb,
         delay=delay,
         drive=drive,
@@ -97,9 +100,8 @@ def bell(
         name,
         operators,
         Adsr(0.001, decay_s, 0.0, release),
-        None,
-        level_db,
-        0.3,
+        level_db=level_db,
+        decay_tracking=0.3,
         tremolo=tremolo,
         reverb=0.25,
         delay=0.1,
@@ -132,11 +134,11 @@ def organ(
         name,
         source,
         Adsr(0.006, 0.1, 0.95, 0.06),
-        None,
-        -11.5,
+        level_db=-11.5,
         vibrato_cents=vibrato,
         vibrato_hz=6.6,
         vibrato_delay_s=0.0,
+        duck=0.3,
         reverb=reverb,
         drive=drive,
     )
@@ -178,7 +180,7 @@ def ensemble(
     formants = ((700.0, 4.0, 0.35), (1150.0, 3.0, 0.3), (2700.0, 2.5, 0.3)) if voices else ((500.0, 1.6, 0.5),)
     source = Harmonics("saw", bandwidth_cents=bandwidth_cents, width=0.9, loop_s=2.4, formants=formants)
     opening = Filter(cutoff_hz, 0.7, 2, 0.5, Adsr(attack_s, 1.0, 0.7, 0.3), 0.4, 1.2)
-    return Patch(name, source, Adsr(attack_s, 0.5, 0.85, release), opening, -12.5, duck=0.45, reverb=0.35)
+    return Patch(name, source, Adsr(attack_s, 0.5, 0.85, release), opening, level_db=-12.5, duck=0.45, reverb=0.35)
 
 
 def bowed(name: str, cutoff_hz: float, body_hz: float) -> Patch:
@@ -189,7 +191,7 @@ def bowed(name: str, cutoff_hz: float, body_hz: float) -> Patch:
         source,
         Adsr(0.03, 0.3, 0.85, 0.15),
         Filter(cutoff_hz, 0.8, 2, 0.4, Adsr(0.08, 0.4, 0.6), 0.5, 1.5),
-        -10.0,
+        level_db=-10.0,
         vibrato_cents=14.0,
         reverb=0.3,
     )
@@ -199,7 +201,9 @@ def brass(name: str, cutoff_hz: float, unison: int, attack_s: float = 0.012) -> 
     """Saws behind a filter that swells at the start."""
     source = Harmonics("saw", unison=unison, detune_cents=9.0, formants=((900.0, 1.8, 0.5),), loop_s=1.0)
     swell = Filter(1.3 * cutoff_hz, 1.0, 2, 2.0, Adsr(0.035, 0.35, 0.55, 0.2), 0.5, 2.0)
-    return Patch(name, source, Adsr(attack_s, 0.2, 0.85, 0.1), swell, -11.5, vibrato_cents=5.0, duck=0.2, reverb=0.22)
+    return Patch(
+        name, source, Adsr(attack_s, 0.2, 0.85, 0.1), swell, level_db=-11.5, vibrato_cents=5.0, duck=0.2, reverb=0.22
+    )
 
 
 def reed(
@@ -224,7 +228,7 @@ def reed(
         source,
         Adsr(0.015, 0.2, 0.85, 0.08),
         Filter(cutoff_hz, 0.8, 2, 0.6, Adsr(0.03, 0.3, 0.6), 0.5, 1.8),
-        -10.0,
+        level_db=-10.0,
         vibrato_cents=vibrato,
         reverb=0.22,
     )
@@ -238,7 +242,7 @@ def pipe(name: str, partials: tuple[float, ...], noise: float, vibrato_cents: fl
         source,
         Adsr(0.02, 0.2, 0.9, 0.1),
         Filter(4500.0, 0.7, 2, 0.3, Adsr(0.01, 0.2, 0.3), 0.6, 1.0),
-        -10.0,
+        level_db=-10.0,
         vibrato_cents=vibrato_cents,
         vibrato_hz=4.9,
         reverb=0.3,
@@ -281,7 +285,7 @@ def lead(
         source,
         Adsr(attack, 0.3, 0.75, 0.12),
         sweep,
-        -12.0,
+        level_db=-12.0,
         vibrato_cents=vibrato,
         duck=0.3,
         reverb=0.22,
@@ -315,7 +319,9 @@ def pad(
         lfo_octaves,
         lfo_hz,
     )
-    return Patch(name, source, Adsr(attack_s, 0.8, 0.85, release), slow, -13.5, duck=0.6, reverb=0.4, delay=0.1)
+    return Patch(
+        name, source, Adsr(attack_s, 0.8, 0.85, release), slow, level_db=-13.5, duck=0.6, reverb=0.4, delay=0.1
+    )
 
 
 def saws(
@@ -357,7 +363,7 @@ def noise(
         source,
         amp,
         moving,
-        -13.0,
+        level_db=-13.0,
         tremolo=tremolo,
         tremolo_hz=tremolo_hz,
         reverb=0.35,

@@ -1,8 +1,8 @@
 """Oscillators: looped wavetables built from partials, and phase modulation.
 
 A subtractive voice is a spectrum: partials times unison copies, each a line in the spectrum of one loop of half a
-second or more, turned into sound by one inverse FFT. Nothing lies above the band limit, so nothing aliases, at any pitch and
-rate. The loop's length is chosen so that the pitch falls on a line within a cent. Copies are detuned exactly
+second or more, turned into sound by one inverse FFT. Nothing lies above the band limit, so nothing aliases, at any
+pitch and rate. The loop's length is chosen so that the pitch falls on a line within a cent. Copies are detuned exactly
 (a "supersaw"), or each partial is widened into a band of noise-phased lines (Nasca's PADsynth, 2006) for ensembles.
 FM voices are Chowning's (1973), computed sample by sample with the index limited by Carson's rule.
 """
@@ -230,17 +230,16 @@ class Operator:
 def fm_voice(
     operators: tuple[Operator, ...], f0_hz: float, velocity: float, num_samples: int, sample_rate: int, limit_hz: float
 ) -> NDArray[np.float32]:
-    """The sum of the operators, (1, num_samples), each silent where it would pass `limit_hz`."""
+    """The sum of the operators, (1, num_samples), octaves lower where a carrier would pass `limit_hz`."""
     limit = limit_hz / f0_hz
     out = np.zeros(num_samples, np.float32)
     cycles = np.arange(num_samples) * (f0_hz / sample_rate)
     seconds = np.arange(num_samples, dtype=np.float32) / np.float32(sample_rate)
     for op in operators:
-        if op.ratio >= limit:
-            continue
-        phase = _turn(cycles * op.ratio)
+        ratio = op.ratio if op.ratio < limit else op.ratio * 2.0 ** -np.ceil(np.log2(op.ratio / limit) + 1e-9)
+        phase = _turn(cycles * ratio)
         # Carson: the band reaches ratio + (index + 1) * modulator_ratio.
-        most = max(0.0, (limit - op.ratio) / op.modulator_ratio - 1.0)
+        most = max(0.0, (limit - ratio) / op.modulator_ratio - 1.0)
         peak = min(op.index * (0.3 + 0.7 * velocity), most)
         if peak > 0.0:
             fall = np.exp(seconds * np.float32(-3.0 / op.index_decay_s))

@@ -107,6 +107,10 @@ class _Voices:
         # before it sets in do without.
         sways = patch.vibrato_cents > 0.0 and longest > patch.vibrato_delay_s * sample_rate
         self.table_rate = 2 * sample_rate if sways else sample_rate
+        limit_hz = BAND_LIMIT * sample_rate
+        self.f0_hz = hz_of(pitch)
+        while self.f0_hz >= limit_hz:  # a note that this rate cannot hold is heard an octave lower, not lost
+            self.f0_hz /= 2.0
         faster = 2.0 ** (-patch.decay_tracking * (pitch - 60) / 12.0)
         self.amp = Adsr(patch.amp.attack_s, patch.amp.decay_s * faster, patch.amp.sustain, patch.amp.release_s)
         self.filter = patch.filter
@@ -122,7 +126,7 @@ class _Voices:
                 patch.source,
                 self.filter,
                 cutoffs,
-                hz_of(pitch),
+                self.f0_hz,
                 self.table_rate,
                 BAND_LIMIT * sample_rate,
                 num_channels,
@@ -138,7 +142,7 @@ class _Voices:
 
     def _reference_rms(self, source: Harmonics) -> float:
         """Level of the source with its filter half open at full velocity, from its partials alone."""
-        hz, amplitudes = source.lines(hz_of(self.pitch), BAND_LIMIT * self.rate)
+        hz, amplitudes = source.lines(self.f0_hz, BAND_LIMIT * self.rate)
         power = np.square(amplitudes)
         power_of_noise = source.noise**2 * power.sum()
         if self.filter is not None:
@@ -161,9 +165,7 @@ class _Voices:
         else:
             limit_hz = BAND_LIMIT * self.rate
             level = np.float32(0.25 / np.sqrt(0.5 * sum(op.level**2 for op in patch.source)))
-            wave = level * fm_voice(
-                patch.source, hz_of(self.pitch), velocity, num_samples * scale, self.table_rate, limit_hz
-            )
+            wave = level * fm_voice(patch.source, self.f0_hz, velocity, num_samples * scale, self.table_rate, limit_hz)
         if scale > 1:
             wave = _vibrato(wave, patch, num_samples, self.rate)
         envelope = self.amp.held(num_samples, self.rate)
