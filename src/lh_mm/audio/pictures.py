@@ -36,7 +36,7 @@ _DASHES: tuple[tuple[int, tuple[float, ...] | None], ...] = (
 _INK, _SOFT, _GRID, _FRAME = "#20262E", "#5B6570", "#E3E7EB", "#C5CCD3"
 _DPI = 200
 _WIDTH_IN = 6.0  # 1,200 pixels, legible at a third of that
-_LEFT, _RIGHT = 0.085, 0.985  # of every picture with time on its x axis; report_page/report.js has them too
+_LEFT, _RIGHT = 0.085, 0.98  # of every picture with time on its x axis; report_page/report.js has them too
 
 _DRUM_LANES: tuple[tuple[str, frozenset[int]], ...] = (
     ("kick", frozenset({35, 36})),

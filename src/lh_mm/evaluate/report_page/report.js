@@ -1,7 +1,7 @@
 "use strict";
 // One player at a time; a line over the pictures that follows it; a click on a picture seeks.
 // Pictures with time on their x axis span these shares of their width (lh_mm/audio/pictures.py).
-const LEFT = 0.085, RIGHT = 0.985;
+const LEFT = 0.085, RIGHT = 0.98;
 const players = [...document.querySelectorAll("audio")];
 for (const audio of players) {
   audio.addEventListener("play", () => { for (const other of players) if (other !== audio) other.pause(); });
