@@ -39,7 +39,8 @@ def generate(
     """
     from lh_mm.run import generate as verb
 
-    verb.generate(
+    written = verb.generate(
         run, out, task=task, midi=midi, audio=audio, duration_s=seconds, prompt_s=prompt_s, hole_s=hole_s,
         controls=control or [], temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance, seed=seed,
     )  # fmt: skip
+    typer.echo(written)

@@ -27,19 +27,23 @@ LOG_EVERY_STEPS = 50
 
 
 class CodecLossWeights(Config):
-    """How much each distance counts; see `SpectralLoss`. Applied here and nowhere else."""
+    """How much each distance counts; see `SpectralLoss`. Applied here and nowhere else.
 
-    mel: float = 2.0
+    The gradient of a log-mel reaches every band alike, that of a waveform only the loud ones, so the terms that keep
+    the phase need the larger weights to be heard at all.
+    """
+
+    mel: float = 1.0
     magnitude: float = 0.5
-    complex: float = 0.5
-    samples: float = 0.5
+    complex: float = 2.0
+    samples: float = 1.0
     commitment: float = 0.25
 
 
 class CodecOptimConfig(Config):
     """Optimiser and length of a codec's training."""
 
-    learning_rate: float = 8e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     warmup_steps: int = 300
     max_minutes: float = 60.0

@@ -9,7 +9,7 @@ run that was stopped and resumed takes the same steps as one that was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -138,7 +138,7 @@ class LanguageSystem(L.LightningModule):
         return event_count, code_count
 
     @contextmanager
-    def _own_randomness(self) -> Any:
+    def _own_randomness(self) -> Iterator[None]:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank)
@@ -173,10 +173,23 @@ class LanguageSystem(L.LightningModule):
         self._elapsed_s += seconds
         return seconds
 
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """The model with its averaged weights, in evaluation mode, for the time of the block."""
+        raw = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        training = self.model.training
+        self.model.load_state_dict(self.average.state_of(self.model))
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(raw)
+            self.model.train(training)
+
     def on_validation_epoch_start(self) -> None:
         self._valid: HeadSums | None = None
-        self._raw = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        self.model.load_state_dict(self.average.state_of(self.model))
+        self._averaged = self.averaged_weights()
+        self._averaged.__enter__()
 
     def validation_step(self, batches: Sequence[StreamBatch], batch_idx: int) -> None:
         for batch in batches:
@@ -184,8 +197,7 @@ class LanguageSystem(L.LightningModule):
             self._valid = sums if self._valid is None else self._valid + sums
 
     def on_validation_epoch_end(self) -> None:
-        self.model.load_state_dict(self._raw, strict=False)
-        del self._raw
+        self._averaged.__exit__(None, None, None)
         self._lap()  # validation is not the next step's time
         if self._valid is None:
             return
