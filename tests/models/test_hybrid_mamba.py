@@ -403,8 +403,8 @@ def test_unmerged_sequences_need_no_frames() -> None:
     ids = np.concatenate([[-1], rng.integers(0, 300, length - 1)])
     nothing = np.full((length, 0, 0), -1)
     merged = Merged(
-        kind, clock, clock, ids, np.where(ids < 0, -1, 0), nothing, np.full(length, -1), np.append(ids[1:], -1), nothing,
-        np.zeros(length, np.int8), np.zeros(length, np.int64), 50, 0, 49, False, True,
+        kind, clock, clock, ids, np.where(ids < 0, -1, 0), nothing, np.full(length, -1), np.append(ids[1:], -1),
+        nothing, np.zeros(length, np.int8), np.zeros(length, np.int64), 50, 0, 49, False, True,
     )  # fmt: skip
     batch = collate([[Row(merged, ["generated"], [0])]], spec)
     logits, _ = model(batch)

@@ -114,6 +114,7 @@ class Mamba2(nn.Module):
         if state is not None and positions.continues is not None:
             keep = positions.continues
             state = MambaState(state.window * keep.view(-1, 1, 1), state.ssm * keep.view(-1, 1, 1, 1))
+        new_state: MambaState | None
         if state is not None and u.shape[1] == 1:
             y, new_state = self._step(mixed, dt, rate, positions, state)
         else:

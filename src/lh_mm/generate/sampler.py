@@ -1,0 +1,320 @@
+"""Generation: writers of several rows and one model, a call a position.
+
+In each call every row hands in what stands fixed since its last draw (usually one position; a slot's given
+events and its frame together; a prompt in chunks) and draws behind it. Rows may be at different slots and of
+different kinds, for rows without a position keep their state. For guidance each row has a twin without what
+is given, which takes the same choices (docs/streams.md, section 9).
+
+A generation is a value that can be put away: `save` writes what was drawn and the model's state, `load` replays
+the draws through fresh writers, and going on equals not having stopped, bit for bit.
+
+Shapes: R rows (2 R with twins), L positions, A tracks, K codebooks, V event ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lh_mm.core.files import write_atomic
+from lh_mm.generate.batch import Batcher, without_given
+from lh_mm.generate.request import Request, Result
+from lh_mm.generate.sampling import Sampling, draw, exponential_noise, guided
+from lh_mm.generate.writer import Answer, Ask, Position, Writer
+from lh_mm.models.base import SequenceModel, state_from_tensors, state_tensors
+from lh_mm.music.vocabulary import EventVocabulary
+
+CHUNK = 256
+"""Positions of a row that one call takes at most; prompts are read in chunks."""
+
+
+@dataclass
+class _Row:
+    """One writer at work."""
+
+    writer: Writer
+    asks: Generator[Ask, Answer, None]
+    ask: Ask | None
+    seed: int
+    waiting: list[Position]
+    taken: int = 0  # of `waiting`
+    answers: list[list[int]] = field(default_factory=list)
+    num_positions: int = 0
+    reported: int = 0
+
+    def replay(self, values: list[int]) -> None:
+        """Answer as a saved generation did."""
+        assert self.ask is not None
+        entries = self.ask.entries
+        self.answer(values[0] if entries is None else np.array(values, np.int64).reshape(entries.shape))
+
+    def answer(self, value: Answer) -> None:
+        """Send a draw to the writer and take its next ask."""
+        self.answers.append([value] if isinstance(value, int) else value.ravel().tolist())
+        try:
+            self.ask = self.asks.send(value)
+        except StopIteration:
+            self.ask, self.waiting, self.taken = None, [], 0
+            return
+        self.waiting, self.taken = self.ask.positions, 0
+
+
+class Generation:
+    """Requests being completed.
+
+    Iterating yields `(row, frame)` whenever a frame of a row is complete, in order; `results` runs to the end.
+
+    Args:
+        model: in evaluation mode; on any device.
+        requests: one for each row; what a row becomes does not depend on the others.
+        vocabulary: of events; needed where events are generated.
+        events: how events, FRAME and END are drawn.
+        codes: how codes are drawn: one for all codebooks, or one for each.
+        guidance: scale of classifier-free guidance; 1 is none. Needs requests that give something.
+        score: whether to keep the likelihood of what is drawn.
+
+    Raises:
+        ValueError: for a request that the model's sequence cannot hold.
+    """
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        requests: Sequence[Request],
+        vocabulary: EventVocabulary | None = None,
+        *,
+        events: Sampling | None = None,
+        codes: Sampling | Sequence[Sampling] | None = None,
+        guidance: float = 1.0,
+        score: bool = False,
+    ) -> None:
+        spec = self.spec = model.spec
+        if not spec.merged:
+            raise ValueError("this model's sequences carry their own time; they are not generated slot by slot")
+        self.model, self.guidance, self.score = model, guidance, score
+        self.device = next(iter(model.parameters())).device
+        self.event_sampling = events or Sampling()
+        each = [codes or Sampling()] * spec.num_codebooks if isinstance(codes, Sampling | None) else list(codes)
+        if len(each) != spec.num_codebooks:
+            raise ValueError(f"codes should be drawn in 1 or {spec.num_codebooks} ways, got {len(each)}")
+        self.code_sampling = each
+        self.requests = [request.completed(spec) for request in requests]
+        if guidance != 1.0 and not all(request.gives for request in self.requests):
+            raise ValueError(f"guidance {guidance} needs requests that give a stream to follow")
+        self._twins = guidance != 1.0
+        self.rows: list[_Row] = []
+        for request in self.requests:
+            writer = Writer(request, spec, vocabulary)
+            asks = writer.run()
+            first = next(asks)
+            self.rows.append(_Row(writer, asks, first, request.seed, first.positions))
+        both = [*self.requests, *(r.without_condition() for r in self.requests)] if self._twins else self.requests
+        first_slots = [row.writer.first_slot for row in self.rows] * (2 if self._twins else 1)
+        self.batcher = Batcher(both, first_slots, spec, self.device)
+        self.state = model.init_state(len(both), self.device)
+        self._last = torch.zeros(len(both), 0)  # (R, D) what the heads read
+        self.nats: list[dict[str, tuple[float, int]]] = [{} for _ in self.rows]
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        while self.step():
+            yield from self._complete()
+        yield from self._complete()
+
+    def results(self) -> list[Result]:
+        """Run to the end and return what was written."""
+        for _ in self:
+            pass
+        return [self._result(i) for i in range(len(self.rows))]
+
+    @property
+    def finished(self) -> bool:
+        """Whether no row has anything left to draw."""
+        return all(row.ask is None for row in self.rows)
+
+    @torch.inference_mode()
+    def step(self) -> bool:
+        """One call of the model and the draws behind it; False if there was nothing left to do."""
+        if self.finished:
+            return False
+        start_s = time.perf_counter()
+        self._read()
+        self._draw_events()
+        self._draw_codes()
+        self.seconds += time.perf_counter() - start_s
+        return True
+
+    def _read(self) -> None:
+        """Feed every row's waiting positions, at most a chunk of each."""
+        parts = [row.waiting[row.taken : row.taken + CHUNK] for row in self.rows]
+        for row, part in zip(self.rows, parts, strict=True):
+            row.taken += len(part)
+            row.num_positions += len(part)
+        if self._twins:
+            parts += [without_given(part, request) for part, request in zip(parts, self.requests, strict=True)]
+        lengths = [len(part) for part in parts]
+        hidden, self.state = self.model.hidden(self.batcher.batch(parts), self.state)  # (R, L, D)
+        if min(lengths) == max(lengths) == 1:
+            self._last = hidden[:, 0].float()
+            return
+        counts = torch.tensor(lengths, device=self.device)
+        at = (counts - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, hidden.shape[-1])
+        last = hidden.gather(1, at)[:, 0].float()
+        self._last = last if not self._last.numel() else torch.where((counts > 0).unsqueeze(1), last, self._last)
+
+    def _ready(self, what: str) -> list[int]:
+        """Rows whose positions are read and that ask for `mask` or `entries`."""
+        return [
+            i
+            for i, row in enumerate(self.rows)
+            if row.ask is not None and row.taken == len(row.waiting) and getattr(row.ask, what) is not None
+        ]
+
+    def _logits(self, rows: list[int], head: str) -> tuple[Tensor, Tensor]:
+        """Logits of rows on the CPU: guided, and the conditional model's own."""
+        heads = self.model.event_logits if head == "event" else self.model.code_logits
+        if not self._twins:
+            logits = heads(self._last if len(rows) == len(self.rows) else self._last[rows]).float().cpu()
+            return logits, logits
+        twins = [len(self.rows) + row for row in rows]
+        own, other = heads(self._last[rows + twins]).float().cpu().chunk(2)
+        return guided(own, other, self.guidance), own
+
+    def _draw_events(self) -> None:
+        rows = self._ready("mask")
+        if not rows:
+            return
+        logits, own = self._logits(rows, "event")  # (R, V + 2)
+        legal = torch.from_numpy(np.stack([self._ask(row).mask for row in rows]))  # type: ignore[misc]
+        probabilities = self.event_sampling.probabilities(logits.masked_fill(~legal, -torch.inf))
+        choices = draw(probabilities, self._noise(rows, logits.shape[1:]))
+        if self.score:
+            nats = -torch.log_softmax(own.masked_fill(~legal, -torch.inf), -1).gather(1, choices.unsqueeze(1))
+            for row, value in zip(rows, nats[:, 0].tolist(), strict=True):
+                self._count(row, "event", value)
+        for row, choice in zip(rows, choices.tolist(), strict=True):
+            self.rows[row].answer(choice)
+
+    def _draw_codes(self) -> None:
+        rows = self._ready("entries")
+        if not rows:
+            return
+        logits, own = self._logits(rows, "codes")  # (R, A, K, C)
+        if len(set(self.code_sampling)) == 1:
+            probabilities = self.code_sampling[0].probabilities(logits)
+        else:
+            each = [way.probabilities(logits[:, :, k]) for k, way in enumerate(self.code_sampling)]
+            probabilities = torch.stack(each, dim=2)
+        codes = draw(probabilities, self._noise(rows, logits.shape[1:]))  # (R, A, K)
+        drawn = codes.numpy()
+        for i, row in enumerate(rows):
+            if self.score:
+                nats = -torch.log_softmax(own[i], -1).gather(-1, codes[i].unsqueeze(-1))[..., 0]
+                entries = self._ask(row).entries
+                assert entries is not None
+                for track, k in np.argwhere(entries):
+                    self._count(row, f"code{k}", float(nats[track, k]))
+            self.rows[row].answer(drawn[i])
+
+    def _noise(self, rows: list[int], shape: Sequence[int]) -> Tensor:
+        chosen = [self.rows[row] for row in rows]
+        return exponential_noise([row.seed for row in chosen], [len(row.answers) for row in chosen], shape)
+
+    def _ask(self, row: int) -> Ask:
+        ask = self.rows[row].ask
+        assert ask is not None
+        return ask
+
+    def _count(self, row: int, head: str, nats: float) -> None:
+        total, number = self.nats[row].get(head, (0.0, 0))
+        self.nats[row][head] = total + nats, number + 1
+
+    def _complete(self) -> Iterator[tuple[int, int]]:
+        for i, row in enumerate(self.rows):
+            while row.reported < row.writer.done:
+                row.reported += 1
+                yield i, row.reported - 1
+
+    def _result(self, index: int) -> Result:
+        row, request = self.rows[index], self.requests[index]
+        num_frames = row.writer.num_frames
+        assert num_frames is not None
+        codes = {
+            track.name: row.writer.codes[i, :num_frames].copy()
+            for i, track in enumerate(request.audio)
+            if track.role == "generated"
+        }
+        return Result(
+            num_frames,
+            np.array(row.writer.clocks, np.int64),
+            np.array(row.writer.ids, np.int64),
+            codes,
+            row.num_positions,
+            self.seconds,
+            self.nats[index],
+        )
+
+    def save(self, path: Path) -> None:
+        """Put the generation away in one file, whole or not at all; it can go on afterwards."""
+        tensors = {f"state{name}": value for name, value in state_tensors(self.state).items()}
+        tensors["last"] = self._last
+        for i, row in enumerate(self.rows):
+            tensors[f"lengths.{i}"] = torch.tensor([len(answer) for answer in row.answers], dtype=torch.int64)
+            tensors[f"answers.{i}"] = torch.tensor([v for answer in row.answers for v in answer], dtype=torch.int64)
+        about = {
+            "fingerprint": self._fingerprint(),
+            "rows": [[row.taken, row.num_positions, row.reported] for row in self.rows],
+            "nats": self.nats,
+            "seconds": self.seconds,
+        }
+        with write_atomic(path) as file:  # copies, for parts of a state may share memory
+            copies = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+            file.write(save(copies, metadata={"generation": json.dumps(about)}))
+
+    def load(self, path: Path) -> None:
+        """Go on from where `save` left off; this generation must be a fresh one of the same.
+
+        Raises:
+            ValueError: if the file is of another model, other requests or other settings.
+        """
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {}).get("generation", "{}"))
+            names = file.keys()
+            tensors = {name: file.get_tensor(name).to(self.device) for name in names}
+        if about.get("fingerprint") != self._fingerprint():
+            raise ValueError(f"{path} holds a generation of another model, other requests or other settings")
+        for i, (row, (taken, num_positions, reported)) in enumerate(zip(self.rows, about["rows"], strict=True)):
+            values = iter(tensors[f"answers.{i}"].tolist())
+            for length in tensors[f"lengths.{i}"].tolist():
+                row.replay([next(values) for _ in range(length)])
+            row.taken, row.num_positions, row.reported = taken, num_positions, reported
+        saved = {name.removeprefix("state"): value for name, value in tensors.items()}
+        self.state = state_from_tensors(self.state, saved)
+        self._last, self.seconds = tensors["last"], about["seconds"]
+        self.nats = [{head: (total, int(n)) for head, (total, n) in row.items()} for row in about["nats"]]
+
+    def _fingerprint(self) -> str:
+        """Of all that decides what is drawn."""
+        digest = hashlib.sha256()
+        settings = (self.event_sampling, self.code_sampling, self.guidance, self.score, self.spec.to_json())
+        digest.update(repr((settings, self.model.num_parameters(), str(self.device))).encode())
+        for request in self.requests:
+            for name, value in vars(request).items():
+                parts = value if name in ("events", "audio") else (value,)
+                for part in parts:
+                    values = vars(part) if name in ("events", "audio") else {name: part}
+                    for key, one in values.items():
+                        array = isinstance(one, np.ndarray)
+                        digest.update(f"{key}={one.shape if array else one!r};".encode())
+                        digest.update(one.tobytes() if array else b"")
+        return digest.hexdigest()
