@@ -1,8 +1,8 @@
 """How far a reconstructed wave is from the original, for training: mel, magnitude, complex spectrum, samples.
 
 Several windows at once, as in Yamamoto et al. 2020 (Parallel WaveGAN, arXiv:1910.11480) and DAC (Kumar et
-al. 2023, arXiv:2306.06546). The window of 1,024 samples computes exactly the measure that is reported
-(`audio/mel.py`). The complex and sample terms, which keep the phase of what is predictable (kicks, basses),
+al. 2023, arXiv:2306.06546). The window of 1,024 samples has the bands of the measure that is reported
+(`audio/mel.py`), with a softer floor. The complex and sample terms, which keep the phase of what is predictable (kicks, basses),
 are relative to the level of the example, so that quiet crops count as much as loud ones.
 """
 
@@ -16,8 +16,11 @@ from torch import Tensor, nn
 from lh_mm.audio.mel import FLOOR, N_FFT, mel_filterbank
 
 _MELS_OF_WINDOW = {2048: 120, 1024: 80, 512: 48, 256: 24}
-_QUIETEST = 1e-3
-"""Level (mean magnitude, mean sample) below which an example is not scaled up further."""
+_QUIETEST = 0.02
+"""Level (mean magnitude, mean sample) below which an example is not scaled up further: a nearly silent crop must
+not outweigh the others of its batch."""
+_SOFT_FLOOR = 3.0 * FLOOR
+"""Added inside the logarithm instead of a hard floor, so that silence has a gradient and not too large a one."""
 
 
 class SpectralLoss(nn.Module):
@@ -71,4 +74,4 @@ class SpectralLoss(nn.Module):
         return spectrum, (spectrum.real.square() + spectrum.imag.square() + 1e-9).sqrt()
 
     def _log_mel(self, magnitude: Tensor, window: int) -> Tensor:
-        return (magnitude @ self.get_buffer(f"bank_{window}")).clamp(min=FLOOR).log()  # (B, N, mels)
+        return (magnitude @ self.get_buffer(f"bank_{window}") + _SOFT_FLOOR).log()  # (B, N, mels)

@@ -161,9 +161,9 @@ class RvqCodec(nn.Module):
         self.decoder = Trunk(config.width, config.decoder_blocks, config.kernel_frames)
         self.spectrum_head = nn.Linear(config.width, 2 * bins)
         self.gain_head = nn.Linear(config.width, _NUM_BANDS)
-        for head in (self.spectrum_head, self.gain_head):
+        for head, level in ((self.spectrum_head, 0.0), (self.gain_head, -3.0)):  # begin quietly, with small heads
             nn.init.normal_(head.weight, std=0.02)
-            nn.init.zeros_(head.bias)
+            nn.init.constant_(head.bias, level)
 
     # What the protocol asks -------------------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ class RvqCodec(nn.Module):
         hidden, decoder = self.decoder(self.from_latent(latents), state.decoder)
         coefficients, gains = self.spectrum_head(hidden).float(), self.gain_head(hidden).float()
         with torch.autocast(latents.device.type, enabled=False):
-            envelope = self.bin_scale * torch.exp((gains.clamp(-8.0, 5.0)) @ self.band_bank)  # (B, N, F)
+            envelope = self.bin_scale * torch.exp((gains.clamp(-12.0, 6.0)) @ self.band_bank)  # (B, N, F)
             real, imaginary = coefficients.chunk(2, dim=-1)
             spectrum = torch.complex(real * envelope, imaginary * envelope) * (0.5 * self.window.sum())
             segments = torch.fft.irfft(spectrum, n=self.window.shape[0]) * self.window  # (B, N, W)

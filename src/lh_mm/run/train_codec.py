@@ -11,21 +11,23 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from lh_mm.audio.instruments.synth import Synth
+from lh_mm.core.assets import asset
 from lh_mm.core.config import Config, load_config
 from lh_mm.core.files import write_json
 from lh_mm.core.log import setup_logging
@@ -97,19 +99,39 @@ def open_corpus(config: CodecCorpusConfig) -> CodecCorpus:
 
 
 def valid_crops(corpus: CodecCorpus, num_crops: int, sample_rate: int) -> Tensor:
-    """Two-second crops spread evenly over the held-out pieces and recordings, `(crops, 1, samples)`."""
-    clips = corpus.of("valid", real=False) + corpus.of("valid", real=True)
+    """Two-second crops spread evenly over the held-out pieces, one in four of a recording, `(crops, 1, samples)`."""
     length = 2 * sample_rate
-    crops = np.zeros((num_crops if clips else 0, 1, length), np.float32)
-    for i in range(len(crops)):
-        clip = clips[i % len(clips)]
-        start = int(max(0, clip.num_samples - length) * (i // len(clips) + 0.5) / (num_crops // len(clips) + 1))
-        samples = corpus.read(clip, start, length)
-        crops[i, 0, : len(samples)] = samples
-    return torch.from_numpy(crops)
+    crops = []
+    for real, share in ((False, 0.75), (True, 0.25)):
+        clips = [clip for clip in corpus.of("valid", real=real) if clip.num_samples >= length]
+        wanted = round(share * num_crops) if clips else 0
+        for i in range(wanted):
+            clip = clips[i % len(clips)]
+            place = (i // len(clips) + 0.5) / (-(-wanted // len(clips)))
+            crops.append(corpus.read(clip, int((clip.num_samples - length) * place), length))
+    return torch.from_numpy(np.stack(crops)[:, None] if crops else np.zeros((0, 1, length), np.float32))
 
 
-def train_codec(experiment: CodecExperiment, out: Path) -> RvqCodec:
+def train_codec(experiment: str | Path = "codec/rvq", overrides: Sequence[str] = (), out: Path | None = None) -> str:
+    """`lh codec train`: an experiment by file or by its name below `experiments/`; returns what was written.
+
+    Args:
+        experiment: a YAML file, or a name such as `codec/rvq`.
+        overrides: `key.path=value`.
+        out: run folder; `runs/<name of the experiment>` by default.
+
+    Raises:
+        ConfigError: with everything that is wrong in file and overrides.
+    """
+    path = Path(experiment)
+    if path.suffix != ".yaml":
+        path = asset(f"experiments/{experiment}.yaml")
+    out = Path("runs") / f"codec_{path.stem}" if out is None else out
+    codec = fit_codec(load_config(CodecExperiment, path, overrides).config, out)
+    return f"{out / 'codec'}: codec {codec.fingerprint[:12]}, {codec.num_codebooks} x {codec.codebook_size} codes"
+
+
+def fit_codec(experiment: CodecExperiment, out: Path) -> RvqCodec:
     """Train, or go on training, and write the averaged codec to `out/codec`.
 
     Args:
@@ -149,17 +171,34 @@ def train_codec(experiment: CodecExperiment, out: Path) -> RvqCodec:
         enable_progress_bar=False,
         enable_model_summary=False,
         logger=[CSVLogger(out, name="", version="metrics"), TensorBoardLogger(out, name="", version="tensorboard")],
-        callbacks=[_checkpoints(out, experiment.checkpoint_minutes)],
+        callbacks=[_checkpoints(out, experiment.checkpoint_minutes), _Lines()],
     )
     trainer.fit(
         system,
         DataLoader(_Batches(sampler, first), batch_size=None),
-        DataLoader(TensorDataset(valid), batch_size=None, collate_fn=None) if len(valid) else None,
+        DataLoader(list(valid), batch_size=8) if len(valid) else None,
         ckpt_path=last if last.exists() else None,
         weights_only=True,
     )
     trainer.save_checkpoint(last, weights_only=False)
     return save_codec(system.shipped_codec, out / "codec", replace=True)
+
+
+class _Lines(Callback):
+    """A line of progress every half minute, which also reads well in a log file."""
+
+    def __init__(self, every_s: float = 30.0) -> None:
+        self.every_s, self._last_s = every_s, time.monotonic()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *unused: Any) -> None:
+        if time.monotonic() - self._last_s < self.every_s:
+            return
+        self._last_s = time.monotonic()
+        shown = ("train/minutes", "train/mel", "train/complex", "train/commitment", "valid/mel_1", "valid/mel_4")
+        values = [
+            f"{name} {float(trainer.callback_metrics[name]):.3f}" for name in shown if name in trainer.callback_metrics
+        ]
+        LOGGER.info("step %d: %s", trainer.global_step, ", ".join(values))
 
 
 def _checkpoints(out: Path, minutes: float) -> ModelCheckpoint:
@@ -172,11 +211,11 @@ def main(argv: list[str] | None = None) -> None:
     """Command line: an experiment file, a run folder, overrides."""
     parser = argparse.ArgumentParser(prog="python -m lh_mm.run.train_codec", description=__doc__)
     parser.add_argument("experiment", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("runs/codec"))
+    parser.add_argument("--out", type=Path)
     parser.add_argument("overrides", nargs="*", help="key.path=value")
     args = parser.parse_intermixed_args(argv)
     setup_logging()
-    train_codec(load_config(CodecExperiment, args.experiment, args.overrides).config, args.out)
+    LOGGER.info("%s", train_codec(args.experiment, args.overrides, args.out))
 
 
 if __name__ == "__main__":
