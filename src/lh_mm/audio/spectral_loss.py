@@ -2,8 +2,8 @@
 
 Several windows at once, as in Yamamoto et al. 2020 (Parallel WaveGAN, arXiv:1910.11480) and DAC (Kumar et
 al. 2023, arXiv:2306.06546). The window of 1,024 samples has the bands of the measure that is reported
-(`audio/mel.py`), with a softer floor. The complex and sample terms, which keep the phase of what is predictable (kicks, basses),
-are relative to the level of the example, so that quiet crops count as much as loud ones.
+(`audio/mel.py`), with a softer floor. The complex and sample terms, which keep the phase of what is predictable
+(kicks, basses), are relative to the level of the example, so that quiet crops count as much as loud ones.
 """
 
 from __future__ import annotations

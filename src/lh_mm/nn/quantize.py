@@ -71,17 +71,20 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def start_from(self, flat: Tensor, generator: torch.Generator | None, num_rounds: int = 5) -> None:
-        """Begin with vectors of the data, moved by a few rounds of k-means; few vectors are repeated with noise."""
+        """Begin with vectors of the data: moved by a few rounds of k-means when there are many, with noise when few."""
         size = len(self.vectors)
         picks = self._candidates(flat, size, generator)
-        if len(flat) < size:
+        if len(flat) < 4 * size:
+            # With hardly more vectors than codes k-means would fit each one exactly and leave the next codebook
+            # nothing but zeros to begin with: spread the codes around the vectors instead.
             noise = torch.randn(picks.shape, generator=generator, dtype=picks.dtype).to(picks)
-            picks = picks + 0.01 * flat.std() * _of_rank_zero(noise)
-        self.vectors.copy_(picks)
-        for _ in range(num_rounds):
-            counts, sums = self._assigned(flat, self.nearest(flat))
-            filled = counts > 0
-            self.vectors[filled] = sums[filled] / counts[filled, None]
+            self.vectors.copy_(picks + 0.3 * flat.std() * _of_rank_zero(noise))
+        else:
+            self.vectors.copy_(picks)
+            for _ in range(num_rounds):
+                counts, sums = self._assigned(flat, self.nearest(flat))
+                filled = counts > 0
+                self.vectors[filled] = sums[filled] / counts[filled, None]
         counts, _ = self._assigned(flat, self.nearest(flat))
         self.counts.copy_(counts.clamp(min=1.0))
         self.sums.copy_(self.vectors * self.counts[:, None])
