@@ -24,7 +24,7 @@ def card_of(experiment: Experiment, training: Mapping[str, Any], num_parameters:
 {experiment.question}
 
 * A `{experiment.model.kind}` of {num_parameters:,} parameters, trained by `lh_mm` for: {kinds}.
-* Data: `{training["data"]}`{synthetic}, {training["pieces"]} pieces, {training["hours"]:.2f} hours in its training split.
+* Data: `{training["data"]}`{synthetic}: {training["pieces"]} training pieces, {training["hours"]:.2f} hours.
 * Licence of the data: {training["licence"]}
 * {training["steps"]:,} steps in {training["minutes"]} minutes.{parent}
 

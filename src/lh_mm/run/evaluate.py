@@ -7,7 +7,6 @@ Every figure says what it was measured on.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,13 +56,18 @@ def evaluate(run: str, overrides: Sequence[str] = (), out: Path | None = None) -
         ValueError: for a run without a bundle, or settings that are not.
     """
     bundle = Bundle.load(find_bundle(run))
-    settings = settings_of(bundle, overrides)
-    dataset = prepare_data(bundle.experiment.data)
     out = out or find_run(run)
+    evaluation = evaluate_on(bundle, prepare_data(bundle.experiment.data), settings_of(bundle, overrides), out)
+    if (bundle.path.parent / "experiment.yaml").is_file():  # a shipped bundle carries the scores it shipped with
+        write_json(bundle.path / SCORES, {k: v for k, v in evaluation.items() if k != "environment"})
+    return summary(evaluation)
+
+
+def evaluate_on(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, out: Path) -> dict[str, Any]:
+    """Measure a bundle on a prepared set and write `evaluation.json` and a few sounds to `out`."""
     started = time.perf_counter()
     evaluation = {
         "name": bundle.manifest["name"],
-        "command": " ".join(["lh", *sys.argv[1:]]) if sys.argv and sys.argv[0].endswith("lh") else "lh_mm.run.evaluate",
         "environment": environment(),
         "data": f"{dataset.about['name']}/{dataset.path.name[:12]}",
         "split": settings.split,
@@ -75,9 +79,7 @@ def evaluate(run: str, overrides: Sequence[str] = (), out: Path | None = None) -
     }
     evaluation["seconds"] = round(time.perf_counter() - started, 1)
     write_json(out / EVALUATION, evaluation)
-    if (bundle.path.parent / "experiment.yaml").is_file():  # a run's own bundle carries its scores; a shipped one has them
-        write_json(bundle.path / SCORES, {k: v for k, v in evaluation.items() if k != "environment"})
-    return summary(evaluation)
+    return evaluation
 
 
 def settings_of(bundle: Bundle, overrides: Sequence[str]) -> EvaluateConfig:
@@ -235,7 +237,9 @@ def _audio_to_midi(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfi
     results, _ = run_batches(bundle, requests, settings, "notes for sound")
     made = [decode_events(r.clocks, r.ids, rate, r.num_frames, bundle.vocabulary) for r in results]
     ids = [piece.id for piece, _ in chosen]
-    others = [next((j for k in range(1, len(ids)) if ids[j := (i + k) % len(ids)] != ids[i]), None) for i in range(len(ids))]
+    others = [
+        next((j for k in range(1, len(ids)) if ids[j := (i + k) % len(ids)] != ids[i]), None) for i in range(len(ids))
+    ]
     own = [note_f1(truth, score).onset for truth, score in zip(truths, made, strict=True)]
     shuffled = [np.nan if j is None else note_f1(truths[j], made[i]).onset for i, j in enumerate(others)]
     drums = [note_f1(truth, score, drums=True).onset for truth, score in zip(truths, made, strict=True)]

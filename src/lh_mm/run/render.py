@@ -62,5 +62,7 @@ def render(
     if stems:
         for name, wave in player.render_stems(score, sample_rate, tail_s=TAIL_S).items():
             safe = "".join(c if c.isalnum() or c in "-_ " else "_" for c in name).strip() or "track"
-            write_audio(out.with_name(f"{out.stem}.{safe}{out.suffix}"), wave, sample_rate, floating=out.suffix == ".wav")
+            write_audio(
+                out.with_name(f"{out.stem}.{safe}{out.suffix}"), wave, sample_rate, floating=out.suffix == ".wav"
+            )
     return out

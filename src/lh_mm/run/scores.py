@@ -76,6 +76,8 @@ def scores_of(evaluation: Mapping[str, Any]) -> dict[str, Measured]:
             ("mel_correlation", "mel_correlation"),
         ):
             _add(scores, key, generated.get(name), context)
+            # What the same sound through the codec alone scores: the bound of every model of its codes.
+            _add(scores, f"reference.{key}", four["rows"]["codec"].get(name), context)
         _add(scores, "share_50", four["ratios"]["onset_f1_50ms"], context)
         _add(scores, "share_25", four["ratios"]["onset_f1_25ms"], context)
     if heard := evaluation.get("transcription"):
@@ -87,6 +89,4 @@ def scores_of(evaluation: Mapping[str, Any]) -> dict[str, Measured]:
 
 def _add(scores: dict[str, Measured], key: str, interval: Mapping[str, float] | None, context: str) -> None:
     if interval is not None:
-        scores[key] = Measured(
-            interval["value"], context, interval["low"], interval["high"], int(interval["num"])
-        )
+        scores[key] = Measured(interval["value"], context, interval["low"], interval["high"], int(interval["num"]))

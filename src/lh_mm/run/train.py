@@ -89,6 +89,20 @@ def train(
     return run_dir
 
 
+def train_once(experiment: str, overrides: Sequence[str], runs: Path) -> Path:
+    """The newest finished run of exactly this experiment below `runs`; it is trained, or gone on with, if need be."""
+    wanted = load_experiment(experiment, overrides).config
+    for run_dir in sorted((runs / wanted.name).glob("*/"), reverse=True):
+        if not (run_dir / "experiment.yaml").is_file():
+            continue
+        found = load_config(Experiment, run_dir / "experiment.yaml").config
+        if wanted.trainer.precision == "auto":
+            found = found.model_copy(update={"trainer": found.trainer.model_copy(update={"precision": "auto"})})
+        if found == wanted:
+            return run_dir if (run_dir / BUNDLE).is_dir() else train(experiment, (), resume=str(run_dir), runs=runs)
+    return train(experiment, overrides, runs=runs)
+
+
 def assemble(config: Experiment) -> Prepared:
     """Prepare the data and build rows and model.
 
