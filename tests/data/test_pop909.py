@@ -128,10 +128,8 @@ def test_it_is_downloaded_once_and_verified(
     monkeypatch.delenv("LH_SOURCES", raising=False)
     monkeypatch.setenv("LH_DATA", str(tmp_path / "data"))
     good = content_hash(file for item in corpus(songs).listing() for file in item.files)
-    overrides = [
-        f"corpus.source.url={server}", "corpus.source.inside=POP909-Dataset-abc", f"corpus.source.content_sha256={good}",
-    ]  # fmt: skip
-    recipe = load_recipe("pop909", overrides).config
+    source = {"url": server, "inside": "POP909-Dataset-abc", "content_sha256": good}
+    recipe = load_recipe("pop909", [f"corpus.source.{key}={value}" for key, value in source.items()]).config
     prepared = PreparedSet(prepare(recipe, workers=1))
     assert len(prepared) == 12 and prepared.stats["all"]["onsets_on_16ths"] > 0.95
     (tmp_path / "archive.zip").unlink()  # the second time nothing is asked of the network

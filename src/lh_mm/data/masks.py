@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from lh_mm.core.infill import Hole
 from lh_mm.core.merge import EventStream, Kind, May, Merged
-from lh_mm.music.events import DRUM_ON, NOTE_OFF, VELOCITY, EventVocabulary
 from lh_mm.music.grammar import BlockedPairs, legal_masks, sounding_in
+from lh_mm.music.vocabulary import DRUM_ON, NOTE_OFF, VELOCITY, EventVocabulary
 
 # The grammar packs the first choice into the lowest bit of a byte, batches into the highest.
 _REVERSED = np.array([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], np.uint8)
@@ -87,4 +87,4 @@ def _sounding_into(stream: EventStream, holes: Sequence[Hole], number: int) -> B
     keep = np.ones(len(stream.ids), bool)
     for a, b in holes[:number]:
         keep &= ~((stream.onsets >= a) & (stream.onsets < b))
-    return sounding_in(stream.clocks[keep], stream.ids[keep], start, end)
+    return sounding_in(stream.clocks[keep].astype(np.int32), stream.ids[keep].astype(np.int32), start, end)

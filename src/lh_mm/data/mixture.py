@@ -6,6 +6,7 @@ they only decide who makes which row. Validation rows are a fixed list without a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -18,10 +19,11 @@ from lh_mm.core.config import Config
 from lh_mm.core.streams import Row, SequenceSpec, StreamSpec
 from lh_mm.data.controls import control_specs
 from lh_mm.data.crops import CropReader
+from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.data.splits import Split
 from lh_mm.data.tasks import CONTEXT, MIDI, Accompany, MidiOnly, Plan, TaskConfig, can_serve
-from lh_mm.music.events import EventVocabulary
+from lh_mm.music.vocabulary import DRUM_ON, NOTE_OFF, NOTE_ON, PROGRAM, EventVocabulary
 
 VALIDATION = 1
 """Second word of the seed of validation rows; training rows have 0."""
@@ -128,6 +130,25 @@ class MergedRows:
         rng = np.random.default_rng([0, VALIDATION, index])
         return self._row(split, tasks[index % len(tasks)], rng, training=False)
 
+    def evaluation(self, split: Split) -> Iterator[EvaluationRow]:
+        """Every piece of a split under every task that it can serve, in windows side by side.
+
+        Each frame is a target once, and each note that begins in a window; infill has one hole a crop.
+        """
+        for number, task in enumerate(self.config.tasks):
+            for place, piece in enumerate(self._servers(split, number)[0]):
+                rng = np.random.default_rng([0, VALIDATION, number, place])
+                plan = replace(self._plan(piece, number, rng), note_dropout=0.0)
+                cut = plan.hole_s is not None
+                num_slots = piece.num_frames if cut else self.reader.num_slots(piece, plan)
+                make = self.reader.cut if cut else self.reader.window
+                for start in range(0, num_slots, self.crop_slots):
+                    row = make(piece, plan, start, self.crop_slots, rng)
+                    slots = int(row.merged.hole.sum()) or min(self.crop_slots, num_slots - start)
+                    targets = row.merged.event_target
+                    notes = ((targets >= NOTE_ON) & (targets < NOTE_OFF)) | ((targets >= DRUM_ON) & (targets < PROGRAM))
+                    yield EvaluationRow(piece.id, task.kind, row, slots / self.spec.rate_hz, int(notes.sum()))
+
     def has(self, split: Split) -> bool:
         """Whether some piece of a split can serve a task."""
         return any(self._servers(split, number)[0] for number in range(len(self.config.tasks)))
@@ -153,16 +174,16 @@ class MergedRows:
     def _row(self, split: Split, number: int, rng: np.random.Generator, training: bool) -> Row:
         pieces, chances = self._servers(split, number)
         piece = pieces[int(rng.choice(len(pieces), p=chances))]
-        plan = (
-            self.config.tasks[number]
-            .draw(rng)
-            .for_piece(piece.num_notes > 0, bool(piece.tracks) and self.prepared.num_codebooks > 0)
-        )
+        plan = self._plan(piece, number, rng)
         if not training:
             plan = replace(plan, note_dropout=0.0)
         elif plan.gives and plan.hole_s is None and rng.random() < self.config.condition_dropout:
             plan = plan.without_condition()
         return self._crop(piece, plan, rng)
+
+    def _plan(self, piece: PieceInfo, number: int, rng: np.random.Generator) -> Plan:
+        has_sound = bool(piece.tracks) and self.prepared.num_codebooks > 0
+        return self.config.tasks[number].draw(rng).for_piece(piece.num_notes > 0, has_sound)
 
     def _crop(self, piece: PieceInfo, plan: Plan, rng: np.random.Generator) -> Row:
         cut = plan.hole_s is not None or rng.random() < self.config.cut_share

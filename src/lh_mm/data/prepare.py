@@ -108,7 +108,7 @@ def fingerprint(recipe: Recipe, items: Sequence[SourceItem]) -> str:
             "format": FORMAT_VERSION,
             "recipe": identity,
             "rate_hz": rate_hz,
-            "adapter": str(recipe.corpus.build(recipe.licence, Path()).VERSION),
+            "adapter": recipe.corpus.build(recipe.licence, Path()).VERSION,
             "sources": [item.to_json() for item in items],
             "codec": codec.fingerprint if codec else None,
             "features": recipe.features.build(recipe.audio.sample_rate, rate_hz).fingerprint

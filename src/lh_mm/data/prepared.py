@@ -38,7 +38,7 @@ class PieceInfo:
         num_frames: N, slots of the piece.
         duration_s: seconds.
         tracks: audio tracks that it has.
-        programs: of its notes, sorted; -1 is drums. Empty without notes.
+        programs: of its notes, in the order of their tracks; -1 is drums. Empty without notes.
         record: everything else.
     """
 
@@ -53,12 +53,12 @@ class PieceInfo:
     @property
     def labels(self) -> Mapping[str, str | float | int]:
         """Style, key, tempo_bpm, ..."""
-        return self.record["labels"]  # type: ignore[no-any-return]
+        return self.record["labels"]
 
     @property
     def alignment(self) -> Alignment:
         """How notes and sound are known to belong together."""
-        return self.record["alignment"]  # type: ignore[no-any-return]
+        return self.record["alignment"]
 
     @property
     def num_notes(self) -> int:
@@ -122,7 +122,7 @@ class PreparedSet:
     @cached_property
     def stats(self) -> dict[str, Any]:
         """`stats.json`."""
-        return read_json(self.path / "stats.json")  # type: ignore[no-any-return]
+        return read_json(self.path / "stats.json")
 
     @cached_property
     def quarantine(self) -> list[dict[str, str]]:
@@ -187,7 +187,7 @@ class PreparedSet:
             raise PreparedError(
                 f"{piece.id!r} has no audio track {track!r}; it has {', '.join(piece.tracks) or 'none'}"
             )
-        return piece.record["audio"][track]  # type: ignore[no-any-return]
+        return piece.record["audio"][track]
 
     def _frames(self, kind: str, piece: PieceInfo, track: str) -> NDArray[Any]:
         start = self._track(piece, track)["frame"]

@@ -6,13 +6,18 @@ symbolic tokenizer with its own time tokens.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Protocol
 
 from pydantic import Field
 
 from lh_mm.core.streams import Row, SequenceSpec
+from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.splits import Split
+from lh_mm.data.symbolic import RemiConfig
+from lh_mm.music.remi import Remi
+from lh_mm.music.vocabulary import EventVocabulary
 
 
 class RowSource(Protocol):
@@ -23,6 +28,11 @@ class RowSource(Protocol):
         """What a model is built from."""
         ...
 
+    @property
+    def vocabulary(self) -> EventVocabulary | Remi:
+        """What the event ids mean; travels in the bundle."""
+        ...
+
     def train_row(self, seed: int, index: int) -> Row:
         """Row `index` of the endless training order of `seed`: the same whoever asks."""
         ...
@@ -31,9 +41,13 @@ class RowSource(Protocol):
         """Row `index` of a fixed list."""
         ...
 
+    def evaluation(self, split: Split) -> Iterator[EvaluationRow]:
+        """All of a split, for likelihoods by note and second."""
+        ...
+
     def has(self, split: Split) -> bool:
         """Whether a split has rows at all."""
         ...
 
 
-SequenceConfig = Annotated[MergedConfig, Field(discriminator="kind")]
+SequenceConfig = Annotated[MergedConfig | RemiConfig, Field(discriminator="kind")]

@@ -129,7 +129,7 @@ class Workbench:
                 f"{longest / rate:.0f} s of sound; at most {self.recipe.limits.max_duration_s} s are taken"
             )
         waves = {name: np.pad(wave, (0, longest - len(wave))) for name, wave in waves.items()}
-        mix = np.sum(list(waves.values()), axis=0, dtype=np.float32)
+        mix: NDArray[np.float32] = np.stack(list(waves.values())).sum(axis=0, dtype=np.float32)
         if not np.abs(mix).max() > 1e-4:
             raise Quarantine(f"silent: the loudest sample is {np.abs(mix).max():.1e}")
         proof = None
@@ -244,12 +244,13 @@ class Workbench:
 
 def _score_record(score: Score) -> dict[str, Any]:
     """What a score is besides its notes, and where its onsets stand."""
-    programs = np.unique(np.where(score.notes["drum"], -1, score.notes["program"].astype(np.int64)))
+    program = np.where(score.notes["drum"], -1, score.notes["program"].astype(np.int64))
+    by_track = np.lexsort([program, score.notes["track"]])
     return {
         "tempo_map": {"beats": score.tempo_map.beats.tolist(), "seconds": score.tempo_map.seconds.tolist()},
         "meters": [[meter.start_beat, meter.numerator, meter.denominator] for meter in score.meters],
         "tracks": list(score.tracks),
-        "programs": programs.tolist(),
+        "programs": list(dict.fromkeys(program[by_track].tolist())),  # in the order of tracks
         "onsets_on_16ths": round(share_on_grid(score) * len(score)),
     }
 
@@ -268,9 +269,10 @@ def _write_arrays(job: ShardJob, pieces: Sequence[Prepared], sample_rate: int) -
             record["audio"][track] = {"frame": frame_at[track]}
             if {*piece.codes, *piece.features}:
                 frame_at[track] += record["num_frames"]
-            for kind, arrays in (("codes", piece.codes), ("features", piece.features)):
-                if track in arrays:
-                    frames[f"{kind}.{track}"].append(arrays[track])
+            if track in piece.codes:
+                frames[f"codes.{track}"].append(piece.codes[track])
+            if track in piece.features:
+                frames[f"features.{track}"].append(piece.features[track])
             if track in piece.sound:
                 name = f"audio/{job.index}.{number}.{track}.flac"
                 write_audio(job.folder / name, piece.sound[track], sample_rate)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -23,6 +23,8 @@ MIDI, CONTEXT = "midi", "midi_ctx"
 """Names of the event streams: what is generated or given, and what accompaniment is given."""
 
 Audio = Literal["given", "generated", "none"]
+Hollow = Literal["midi", "audio", "both"]
+Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,8 @@ class Plan:
 
     def without_condition(self) -> Plan:
         """The form of classifier-free guidance: delays and the known length stay, what was given is absent."""
-        roles: dict[str, Role] = {
-            name: "absent" if getattr(self, name) == "given" else getattr(self, name)
-            for name in ("midi", "context", "audio")
-        }
-        return replace(self, length_asked=True, **roles)
+        midi, context, audio = ("absent" if role == "given" else role for role in (self.midi, self.context, self.audio))
+        return replace(self, length_asked=True, midi=midi, context=context, audio=audio)
 
     def for_piece(self, has_notes: bool, has_audio: bool) -> Plan:
         """What is left of it for a piece that lacks one of both; a hole is then in what there is."""
@@ -190,7 +189,7 @@ class Accompany(_Task):
     """Some instruments from the others, with the sound given, generated beside them or left out."""
 
     kind: Literal["accompany"] = "accompany"
-    audio: Mapping[Audio, float] = Field(default_factory=lambda: {"given": 1.0, "generated": 1.0, "none": 1.0})
+    audio: Mapping[Audio, float] = {"given": 1.0, "generated": 1.0, "none": 1.0}
     """Weights of what the sound is. A piece without sound has none."""
     given_delays: tuple[int, ...] = (-1,)
     """Of the given notes, 0 or less."""
@@ -231,9 +230,7 @@ class Infill(_Task):
     """A hole in notes, sound or both, from everything around it."""
 
     kind: Literal["infill"] = "infill"
-    what: Mapping[Literal["midi", "audio", "both"], float] = Field(
-        default_factory=lambda: {"midi": 1.0, "audio": 1.0, "both": 1.0}
-    )
+    what: Mapping[Hollow, float] = {"midi": 1.0, "audio": 1.0, "both": 1.0}
     """Weights of what is missing in the hole. What is not missing is given; a piece without sound lacks notes."""
     hole_s: tuple[float, float] = (0.5, 3.0)
     """Shortest and longest hole in seconds; at most half of a crop."""
@@ -276,7 +273,7 @@ def _chance(rng: np.random.Generator, share: float) -> bool:
     return bool(rng.random() < share)
 
 
-def _weighted(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
+def _weighted(rng: np.random.Generator, weights: Mapping[Name, float]) -> Name:
     names = list(weights)
     chances = np.array([weights[name] for name in names])
     return names[int(rng.choice(len(names), p=chances / chances.sum()))]

@@ -61,7 +61,10 @@ class SourceItem:
 class Corpus(Protocol):
     """An adapter: where music comes from, without how it is stored."""
 
-    VERSION: int
+    @property
+    def VERSION(self) -> str:
+        """Raised whenever the adapter reads something else from the same files."""
+        ...
 
     def listing(self) -> list[SourceItem]:
         """Every piece there may be, in a stable order.

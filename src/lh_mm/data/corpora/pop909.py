@@ -50,7 +50,7 @@ class Pop909Config(Config):
 class Pop909:
     """The adapter."""
 
-    VERSION = 1
+    VERSION = "1"
 
     def __init__(self, config: Pop909Config, licence: str, root: Path) -> None:
         self.config, self.licence, self.root = config, licence, root

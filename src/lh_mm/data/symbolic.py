@@ -1,0 +1,242 @@
+"""Training rows of a symbolic tokenizer with its own time tokens: windows of REMI tokens, no frames.
+
+A piece is longer than a window, so training draws windows and evaluation lays them side by side: every token of
+every piece is a target exactly once, so that nats per note are exact. A window in mid-piece begins with BOS that
+says crop, and with no memory of what came before (or with `context` tokens of it that earn no loss); its first
+legal choices are all tokens, for nothing is known yet. Each token's clock is computed from the score, so the
+backbone's clock works as it does in merged sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lh_mm.core.config import Config
+from lh_mm.core.merge import END, NO_TARGET, ZERO, Kind, May, Merged
+from lh_mm.core.streams import Row, SequenceSpec, StreamSpec
+from lh_mm.data.controls import control_ids, control_specs
+from lh_mm.data.evaluation import EvaluationRow
+from lh_mm.data.prepared import PieceInfo, PreparedSet
+from lh_mm.data.splits import Split
+from lh_mm.data.tasks import MIDI
+from lh_mm.music.remi import Remi, RemiTokens
+
+
+class RemiConfig(Config):
+    """Rows of REMI tokens."""
+
+    kind: Literal["remi"] = "remi"
+    length: int = Field(1024, ge=8)
+    """Tokens of a window."""
+    context: int = Field(0, ge=0)
+    """Tokens before a window that evaluation shows without counting them."""
+    positions: int = 16
+    """Steps of a bar."""
+    beats_per_bar: int = 4
+    """Beats that they divide."""
+    max_duration: int = Field(64, ge=1)
+    """Longest duration in steps."""
+    transpose: int = Field(0, ge=0, le=11)
+    """Training windows are moved by up to so many semitones either way, drums never; key is then not said."""
+    start_share: float = Field(0.1, ge=0, le=1)
+    """Share of the windows that begin where the piece does."""
+    control_dropout: float = Field(0.2, ge=0, le=1)
+    """Share of each control left out."""
+
+    def build(self, prepared: PreparedSet) -> RemiRows:
+        return RemiRows(prepared, self)
+
+
+@dataclass(frozen=True)
+class RemiRows:
+    """A row source, see `rows.py`.
+
+    Attributes:
+        prepared: a set with notes; sound is not used.
+        config: settings.
+
+    Raises:
+        ValueError: no training piece has notes.
+    """
+
+    prepared: PreparedSet
+    config: RemiConfig
+
+    def __post_init__(self) -> None:
+        if not self._pieces("train"):
+            raise ValueError(f"{self.prepared.path} has no training piece with notes")
+
+    @cached_property
+    def vocabulary(self) -> Remi:
+        """The tokenizer; travels in the bundle. Tracks are the set's programs, in the order of tracks."""
+        programs = dict.fromkeys(program for piece in self.prepared.pieces() for program in piece.programs)
+        config = self.config
+        return Remi(tuple(programs), config.positions, config.beats_per_bar, config.max_duration)
+
+    @cached_property
+    def spec(self) -> SequenceSpec:
+        """One event stream, unmerged."""
+        stream = StreamSpec(MIDI, "midi", self.vocabulary.size)
+        controls = control_specs(self.prepared.about["controls"])
+        return SequenceSpec((stream,), self.prepared.rate_hz, merged=False, controls=controls)
+
+    def train_row(self, seed: int, index: int) -> Row:
+        """Row `index` of the endless training order of `seed`."""
+        rng = np.random.default_rng([seed, 0, index])
+        pieces = self._pieces("train")
+        piece = pieces[int(rng.choice(len(pieces), p=self._chances))]
+        tokens = self._tokens(piece)
+        room = max(0, len(tokens) - self.config.length)
+        start = 0 if rng.random() < self.config.start_share else int(rng.integers(0, room + 1))
+        shift = int(rng.integers(-self.config.transpose, self.config.transpose + 1))
+        keep = rng.random(len(self.spec.controls)) >= self.config.control_dropout
+        return self._row(piece, start, start + self.config.length, start, shift, keep)
+
+    def valid_row(self, index: int, split: Split = "valid") -> Row:
+        """Window `index` of a split, in a fixed random order that begins again at its end."""
+        windows = self._windows(split)
+        order = np.random.default_rng(1).permutation(len(windows))
+        return self._window_row(*windows[int(order[index % len(windows)])])
+
+    def has(self, split: Split) -> bool:
+        """Whether some piece of a split has notes."""
+        return bool(self._pieces(split))
+
+    def evaluation(self, split: Split) -> Iterator[EvaluationRow]:
+        """Every token of a split as a target exactly once."""
+        for piece, start, end in self._windows(split):
+            tokens = self._tokens(piece)
+            ids = tokens.ids[start:end]
+            notes = int((ids >= self.vocabulary.first_duration).sum())
+            last_s = piece.duration_s if end >= len(tokens) else float(tokens.times_s[end])
+            seconds = last_s - float(tokens.times_s[start])
+            yield EvaluationRow(piece.id, "midi_only", self._window_row(piece, start, end), seconds, notes)
+
+    def _pieces(self, split: Split) -> list[PieceInfo]:
+        return [piece for piece in self.prepared.pieces(split) if piece.num_notes]
+
+    @cached_property
+    def _chances(self) -> NDArray[np.float64]:
+        """Of training pieces: by their notes, as tokens are."""
+        notes = np.array([piece.num_notes for piece in self._pieces("train")], np.float64)
+        return notes / notes.sum()
+
+    @cached_property
+    def _cache(self) -> dict[str, RemiTokens]:
+        return {}
+
+    def _tokens(self, piece: PieceInfo) -> RemiTokens:
+        if piece.id not in self._cache:
+            score = self.prepared.score(piece)
+            assert score is not None
+            self._cache[piece.id] = self.vocabulary.encode(score)
+        return self._cache[piece.id]
+
+    def _windows(self, split: Split) -> list[tuple[PieceInfo, int, int]]:
+        """Windows side by side that hold every token of a split once."""
+        length = self.config.length
+        return [
+            (piece, start, min(start + length, len(self._tokens(piece))))
+            for piece in self._pieces(split)
+            for start in range(0, len(self._tokens(piece)), length)
+        ]
+
+    def _window_row(self, piece: PieceInfo, start: int, end: int) -> Row:
+        keep = np.ones(len(self.spec.controls), bool)
+        return self._row(piece, start, end, max(0, start - self.config.context), 0, keep)
+
+    def _row(self, piece: PieceInfo, start: int, end: int, shown: int, shift: int, keep: NDArray[np.bool_]) -> Row:
+        """Targets are the tokens [start, end), and END behind the last one; tokens from `shown` on stand before."""
+        tokens, remi = self._tokens(piece), self.vocabulary
+        end = min(end, len(tokens))
+        ids = tokens.ids[shown:end].astype(np.int64)
+        if shift:
+            ids = _transposed(ids, remi, shift)
+        clocks = np.floor(tokens.times_s[shown:end] * self.spec.rate_hz + 1e-6).astype(np.int64)
+        ends = end == len(tokens)
+        length = len(ids) + 1 if ends else len(ids)  # the last token of a cut window needs no position
+        clock = np.concatenate([clocks[:1], clocks])[:length]
+        target = np.full(length, NO_TARGET, np.int64)
+        first = start - shown
+        target[first : len(ids)] = ids[first:]
+        if ends:
+            target[-1] = END
+        kind = np.full(length, Kind.EVENT, np.int8)
+        kind[0] = Kind.BOS
+        events = np.concatenate([[-1], ids])[:length]
+        none = np.zeros(length, np.int64)
+        empty = np.full((length, 0, 0), ZERO, np.int64)
+        num_frames = max(int(clock[-1] - clock[0]) + 1, 1)
+        merged = Merged(
+            kind, clock, clock, events, np.where(kind == Kind.EVENT, 0, -1), empty, none - 1, target, empty,
+            np.full(length, May.EVENT | May.END, np.int8), none, num_frames, int(clock[0]), int(clock[-1]),
+            length_known=False, is_start=shown == 0, names=(MIDI,),
+        )  # fmt: skip
+        ids_of_controls = np.where(keep, control_ids(piece.record, self.spec.controls), 0)
+        controls = [
+            0 if shift and control.name == "key" else int(value)
+            for control, value in zip(self.spec.controls, ids_of_controls, strict=True)
+        ]
+        masks = remi_masks(ids[: length - 1], remi, is_start=shown == 0)
+        return Row(merged, ("generated",), (0,), controls, event_mask=masks, is_crop=shown > 0)
+
+
+def remi_masks(ids: NDArray[np.int64], remi: Remi, is_start: bool) -> NDArray[np.uint8]:
+    """(len(ids) + 1, bytes) legal choices before each token and behind the last: `RemiGrammar`, vectorised.
+
+    Args:
+        ids: (T,) tokens.
+        remi: their meaning.
+        is_start: whether they begin a piece; if not, the first choice is free and what is not yet known bars nothing.
+    """
+    length = len(ids) + 1
+    kinds = np.digitize(ids, [1, remi.first_track, remi.first_pitch, remi.first_duration])  # Bar 0 .. Duration 4
+    last = np.concatenate([[-1], kinds])
+    position = _latest(np.where(kinds == 0, -1, ids - 1), kinds <= 1)
+    track = _latest(ids - remi.first_track, kinds == 2)
+    pitch = _latest(ids - remi.first_pitch, kinds == 3)
+    border = (last == 0) | (last == 4)
+    legal = np.zeros((length, remi.size + 2), bool)
+    legal[:, 0] = border
+    legal[:, 1 : remi.first_track] = border[:, None] & (np.arange(remi.positions) > position[:, None])
+    duration = (last == 4)[:, None]
+    tracks = duration & (np.arange(len(remi.programs)) > track[:, None])
+    legal[:, remi.first_track : remi.first_pitch] = tracks | (last == 1)[:, None]
+    pitches = duration & (np.arange(128) > pitch[:, None])
+    legal[:, remi.first_pitch : remi.first_duration] = pitches | (last == 2)[:, None]
+    legal[:, remi.first_duration : remi.size] = (last == 3)[:, None]
+    legal[:, remi.size + 1] = border
+    if is_start:
+        legal[0] = False
+        legal[0, 0] = True
+    else:
+        legal[0, : remi.size] = True
+    return np.packbits(legal, axis=1)
+
+
+def _latest(values: NDArray[np.int64], given: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(T + 1,) the latest given value at or before each token, -1 before the first."""
+    where = np.maximum.accumulate(np.where(given, np.arange(1, len(values) + 1), 0))
+    return np.concatenate([[-1], np.concatenate([[-1], values])[where]])
+
+
+def _transposed(ids: NDArray[np.int64], remi: Remi, shift: int) -> NDArray[np.int64]:
+    """Every pitch but those of drums moved; unchanged where one would leave 0..127."""
+    is_pitch = (ids >= remi.first_pitch) & (ids < remi.first_duration)
+    if -1 in remi.programs:
+        drums = remi.first_track + remi.programs.index(-1)
+        track = _latest(ids, (ids >= remi.first_track) & (ids < remi.first_pitch))[1:]
+        is_pitch &= (track != drums) & (track >= 0)
+    moved = ids[is_pitch] + shift
+    if len(moved) and (moved.min() < remi.first_pitch or moved.max() >= remi.first_duration):
+        return ids
+    ids = ids.copy()
+    ids[is_pitch] = moved
+    return ids

@@ -1,0 +1,161 @@
+"""REMI rows: windows that hold every token once, legal choices as the state machine's, clocks of the score."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lh_mm.core.merge import END, NO_TARGET, Kind
+from lh_mm.core.streams import Row, collate
+from lh_mm.data.prepare import prepare
+from lh_mm.data.prepared import PreparedSet
+from lh_mm.data.recipe import load_recipe
+from lh_mm.data.symbolic import RemiConfig, RemiRows, remi_masks
+from lh_mm.music.remi import Remi
+from lh_mm.music.remi_grammar import RemiGrammar
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    overrides = ["codec=null", "features=null", "audio.render=none", "pieces=4", "duration_s=20"]
+    return PreparedSet(prepare(load_recipe("smoke", overrides).config, root=tmp_path_factory.mktemp("s"), workers=1))
+
+
+@pytest.fixture(scope="module")
+def rows(prepared: PreparedSet) -> RemiRows:
+    return RemiConfig(length=100).build(prepared)
+
+
+def targets(row: Row) -> list[int]:
+    return [int(t) for t in row.merged.event_target if t >= 0]
+
+
+@pytest.mark.parametrize("context", [0, 40])
+def test_every_token_is_a_target_exactly_once(prepared: PreparedSet, context: int) -> None:
+    rows = RemiConfig(length=100, context=context).build(prepared)
+    found: dict[str, list[int]] = {}
+    seconds, notes, ends = Counter[str](), Counter[str](), Counter[str]()
+    for each in rows.evaluation("train"):
+        found.setdefault(each.piece_id, []).extend(targets(each.row))
+        seconds[each.piece_id] += each.seconds
+        notes[each.piece_id] += each.num_notes
+        ends[each.piece_id] += int((each.row.merged.event_target == END).sum())
+        assert len(each.row.merged) <= 101 + context
+    assert found
+    for piece in prepared.pieces("train"):
+        score = prepared.score(piece)
+        assert score is not None
+        tokens = rows.vocabulary.encode(score)
+        assert found[piece.id] == tokens.ids.tolist()
+        assert notes[piece.id] == tokens.num_notes and ends[piece.id] == 1
+        assert seconds[piece.id] == pytest.approx(piece.duration_s - tokens.times_s[0])
+
+
+@given(index=st.integers(0, 10**6))
+def test_training_rows_are_legal_and_on_the_clock(rows: RemiRows, index: int) -> None:
+    row = rows.train_row(0, index)
+    batch = collate([[row]], rows.spec)
+    allowed, target = batch.legal_events(rows.vocabulary.size), batch.event_target
+    assert allowed is not None and target is not None
+    at = (target[0] >= 0).nonzero()[:, 0]
+    assert allowed[0, at].gather(1, target[0, at, None]).all()
+    assert not allowed[0, :, rows.vocabulary.size].any()  # FRAME is not a choice
+    m = row.merged
+    assert m.kind[0] == Kind.BOS and (m.kind[1:] == Kind.EVENT).all()
+    assert (np.diff(m.clock) >= 0).all() and not batch.clock[0, 0]
+    np.testing.assert_array_equal(m.event_target[:-1][m.event_target[:-1] >= 0], m.event_id[1:])
+    assert m.event_target[-1] != NO_TARGET
+    assert not batch.header.length.any()
+
+
+def test_a_window_of_mid_piece_says_crop(rows: RemiRows) -> None:
+    flags = {
+        bool(collate([[row]], rows.spec).header.is_crop[0, 0]) for row in (rows.train_row(0, i) for i in range(30))
+    }
+    assert flags == {True, False}
+
+
+def test_masks_equal_the_state_machine_from_the_start(prepared: PreparedSet, rows: RemiRows) -> None:
+    remi = rows.vocabulary
+    for piece in prepared.pieces():
+        score = prepared.score(piece)
+        assert score is not None
+        ids = remi.encode(score).ids.astype(np.int64)[:400]
+        packed = remi_masks(ids, remi, is_start=True)
+        legal = np.unpackbits(packed, axis=1, count=remi.size + 2).astype(bool)
+        grammar = RemiGrammar(remi)
+        for i in range(len(ids) + 1):
+            np.testing.assert_array_equal(legal[i, : remi.size], grammar.mask(), err_msg=str(grammar))
+            assert legal[i, remi.size + 1] == grammar.at_border and not legal[i, remi.size]
+            if i < len(ids):
+                grammar.push(int(ids[i]))
+
+
+def test_a_crop_bars_no_more_than_the_truth(prepared: PreparedSet, rows: RemiRows) -> None:
+    """Whatever token a window begins with, everything that is legal with full knowledge stays legal."""
+    remi = rows.vocabulary
+    score = prepared.score(prepared.pieces()[2])
+    assert score is not None
+    ids = remi.encode(score).ids.astype(np.int64)
+    full = remi_masks(ids, remi, is_start=True)
+    for start in range(1, 60):
+        crop = remi_masks(ids[start : start + 30], remi, is_start=False)
+        barred = np.unpackbits(full[start : start + 31] & ~crop, axis=1).astype(bool)
+        barred[0, remi.size + 1] = False  # a window never begins with END
+        assert not barred.any()
+
+
+def test_transposition_moves_pitches_and_no_drums(prepared: PreparedSet) -> None:
+    plain = RemiConfig(length=100, control_dropout=0.0).build(prepared)
+    moving = RemiConfig(length=100, control_dropout=0.0, transpose=5).build(prepared)
+    remi = plain.vocabulary
+    assert -1 in remi.programs
+    drums = remi.first_track + remi.programs.index(-1)
+    shifts = set()
+    key = [control.name for control in plain.spec.controls].index("key")
+    for index in range(40):
+        one, two = plain.train_row(0, index), moving.train_row(0, index)
+        a, b = one.merged.event_id[1:], two.merged.event_id[1:]
+        assert len(a) == len(b)
+        track = -1
+        moved = set()
+        for x, y in zip(a.tolist(), b.tolist(), strict=True):
+            if remi.first_track <= x < remi.first_pitch:
+                track = x
+            if remi.first_pitch <= x < remi.first_duration and track not in (-1, drums):
+                moved.add(y - x)
+            else:
+                assert x == y
+        assert len(moved) <= 1
+        shifts |= moved
+        if moved and moved != {0}:
+            assert two.controls[key] == 0
+    assert len(shifts) > 5 and max(map(abs, shifts)) <= 5
+
+
+def test_valid_rows_are_fixed_and_cover_the_split(rows: RemiRows) -> None:
+    count = len(list(rows.evaluation("train")))
+    seen = {tuple(targets(rows.valid_row(i, "train"))) for i in range(count)}
+    assert seen == {tuple(targets(each.row)) for each in rows.evaluation("train")}
+    np.testing.assert_array_equal(rows.valid_row(0).merged.event_id, rows.valid_row(0).merged.event_id)
+
+
+def test_tracks_keep_their_order(prepared: PreparedSet) -> None:
+    assert isinstance(RemiConfig().build(prepared).vocabulary, Remi)
+    for piece in prepared.pieces():
+        notes = prepared.notes(piece)
+        program = np.where(notes["drum"], -1, notes["program"].astype(int))
+        by_track = [program[notes["track"] == t][0] for t in np.unique(notes["track"])]
+        assert list(piece.programs) == list(dict.fromkeys(int(p) for p in by_track))
+
+
+def test_a_set_without_notes_is_an_error(prepared: PreparedSet, tmp_path: Path) -> None:
+    empty = PreparedSet(prepared.path)
+    empty._pieces = []
+    with pytest.raises(ValueError, match="no training piece with notes"):
+        RemiConfig().build(empty)
