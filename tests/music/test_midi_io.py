@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lh_mm.core.clock import TempoMap
+from lh_mm.core.clock import TempoMap, num_frames_for
+from lh_mm.music.events import EventVocabulary, decode_events
 from lh_mm.music.midi_io import MidiError, midi_bytes, read_midi, write_midi
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
 from lh_mm.music.smf import SET_TEMPO, TIME_SIGNATURE, Smf, SmfTrack, parse_smf, write_smf
@@ -216,6 +217,26 @@ def test_annotated_beats_stay_on_the_files_grid_and_seconds_exact() -> None:
 def test_a_duration_never_grows_by_a_tick() -> None:
     score = score_of([(0.0, 7 / 75, 60, 80, 0, False, 0)], TempoMap.constant(97.0), 7 / 75)
     assert read_midi(midi_bytes(score)).duration_s <= 7 / 75 + 1e-9
+
+
+def test_a_last_drum_hit_adds_no_frame() -> None:
+    vocabulary = EventVocabulary()
+    for num_frames in range(1, 160):  # most of these ends are between two ticks
+        hit = decode_events([num_frames - 1] * 3, [384, 256 + 36, 520], 75.0, num_frames, vocabulary)
+        assert num_frames_for(read_midi(midi_bytes(hit, min_tick_rate_hz=600.0)).duration_s, 75.0) == num_frames
+
+
+def test_a_repeated_note_ends_before_it_begins_again() -> None:
+    notes = [(0.0, 1.0, 60, 80, 0, False, 0), (1.0, 2.0, 60, 80, 0, False, 0)]
+    messages = parse_smf(midi_bytes(score_of(notes, TempoMap.constant(120), 2.0))).tracks[1].messages
+    assert [m[1] & 0xF0 for m in messages[1:]] == [ON, OFF, ON, OFF]
+
+
+def test_of_many_tracks_those_of_one_program_share_a_channel() -> None:
+    notes = [(0.0, 1.0, 60, 80, 10 + k % 3, False, k) for k in range(20)]
+    chunks = parse_smf(midi_bytes(score_of(notes, TempoMap.constant(120), 2.0))).tracks[1:]
+    assert len({(chunk.messages[0][1] & 15, chunk.messages[0][2]) for chunk in chunks}) == 3
+    assert len({chunk.messages[0][1] & 15 for chunk in chunks}) == 3
 
 
 @pytest.mark.real_data

@@ -141,7 +141,9 @@ def test_annotated_beats_count_from_the_first_downbeat(tmp_path: Path) -> None:
     path = tmp_path / "beat_midi.txt"
     times = [0.5, 1.1, 1.6, 2.2, 2.7, 3.2, 3.9]
     bars = [0, 1, 0, 0, 1, 0, 1]
-    path.write_text("".join(f"{t} {b} {b}\n" for t, b in zip(times, bars, strict=True)) + "\n")
+    groups = [1, 1, 0, 1, 1, 0, 1]  # of the second column, which does not count bars
+    rows = zip(times, groups, bars, strict=True)
+    path.write_text("".join(f"{time} {group}.0 {bar}.0\n" for time, group, bar in rows) + "\n")
     beats = read_beats(path)
     tempo_map = beats.tempo_map()
     assert tempo_map.to_seconds([-1.0, 0.0, 2.0]).tolist() == [0.5, 1.1, 2.2]
