@@ -53,8 +53,8 @@ class MergedConfig(Config):
     no_controls: float = Field(0.1, ge=0, le=1)
     """Share of the crops without any control."""
 
-    def build(self, prepared: PreparedSet) -> MergedRows:
-        return MergedRows(prepared, self)
+    def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None) -> MergedRows:
+        return MergedRows(prepared, self, parent)
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,19 @@ class MergedRows:
     Attributes:
         prepared: the set.
         config: the mixture.
+        parent: streams of a bundle whose weights are used: rows are made in them.
 
     Raises:
-        ValueError: no training piece can serve one of the tasks.
+        ValueError: no training piece can serve one of the tasks, or the set does not fit the parent.
     """
 
     prepared: PreparedSet
     config: MergedConfig
+    parent: SequenceSpec | None = None
 
     def __post_init__(self) -> None:
+        if self.parent is not None:
+            self._check_parent(self.parent)
         if not self.prepared.pieces("train"):
             raise ValueError(f"{self.prepared.path} has no training pieces")
         for number, task in enumerate(self.config.tasks):
@@ -93,7 +97,9 @@ class MergedRows:
 
     @cached_property
     def spec(self) -> SequenceSpec:
-        """All streams that some task of the mixture may use."""
+        """All streams that some task of the mixture may use, or the parent's."""
+        if self.parent is not None:
+            return self.parent
         prepared, tasks = self.prepared, self.config.tasks
         names = [CONTEXT, MIDI] if any(isinstance(task, Accompany) for task in tasks) else [MIDI]
         streams = [StreamSpec(name, "midi", self.vocabulary.size) for name in names]
@@ -103,6 +109,18 @@ class MergedRows:
             if prepared.num_features and any(task.kind in ("audio_to_midi", "accompany", "infill") for task in tasks):
                 streams.append(StreamSpec("features", "features", dim=prepared.num_features))
         return SequenceSpec(tuple(streams), prepared.rate_hz, True, control_specs(prepared.about["controls"]))
+
+    def _check_parent(self, parent: SequenceSpec) -> None:
+        """A set without sound fits any parent; what it has must have the parent's shape."""
+        own = [("rate_hz", self.prepared.rate_hz, parent.rate_hz)]
+        own += [("event vocabulary", self.vocabulary.size, parent.event_vocabulary_size)]
+        if self.prepared.num_codebooks:
+            own += [("codebooks", self.prepared.num_codebooks, parent.num_codebooks)]
+        if self.prepared.num_features and parent.feature_dim:
+            own += [("feature bins", self.prepared.num_features, parent.feature_dim)]
+        for name, here, there in own:
+            if here != there:
+                raise ValueError(f"{self.prepared.path}: {name} {here}, but the bundle was trained with {there}")
 
     @property
     def crop_slots(self) -> int:

@@ -50,8 +50,8 @@ class RemiConfig(Config):
     control_dropout: float = Field(0.2, ge=0, le=1)
     """Share of each control left out."""
 
-    def build(self, prepared: PreparedSet) -> RemiRows:
-        return RemiRows(prepared, self)
+    def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None) -> RemiRows:
+        return RemiRows(prepared, self, parent)
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,22 @@ class RemiRows:
     Attributes:
         prepared: a set with notes; sound is not used.
         config: settings.
+        parent: streams of a bundle whose weights are used: rows are made in them.
 
     Raises:
-        ValueError: no training piece has notes.
+        ValueError: no training piece has notes, or the set's instruments are not those of the parent.
     """
 
     prepared: PreparedSet
     config: RemiConfig
+    parent: SequenceSpec | None = None
 
     def __post_init__(self) -> None:
+        if self.parent is not None and self.parent.event_vocabulary_size != self.vocabulary.size:
+            raise ValueError(
+                f"{self.prepared.path}: {self.vocabulary.size} REMI ids with its instruments, "
+                f"but the bundle was trained with {self.parent.event_vocabulary_size}"
+            )
         if not self._pieces("train"):
             raise ValueError(f"{self.prepared.path} has no training piece with notes")
 
@@ -82,7 +89,9 @@ class RemiRows:
 
     @cached_property
     def spec(self) -> SequenceSpec:
-        """One event stream, unmerged."""
+        """One event stream, unmerged; or the parent's."""
+        if self.parent is not None:
+            return self.parent
         stream = StreamSpec(MIDI, "midi", self.vocabulary.size)
         controls = control_specs(self.prepared.about["controls"])
         return SequenceSpec((stream,), self.prepared.rate_hz, merged=False, controls=controls)
