@@ -175,6 +175,8 @@ def test_a_faithful_generation_reaches_the_codec_and_another_piece_reaches_nothi
         assert own.value > other.value + 0.2, name
     assert faithful.rows["original"]["mel_distance"] is None  # of the reference to itself: a dash
     assert faithful.rows["generated"]["si_sdr_db"] is None  # phase is not kept: a dash
+    strict = faithful.ratios_on_beat["onset_f1_50ms"]
+    assert strict is not None and strict.value == pytest.approx(1.0)  # nothing is lost, whatever chance reaches
     unfaithful = judge(crops(faithful=False), num_resamples=100).ratios["onset_f1_50ms"]
     assert unfaithful is not None and unfaithful.value < 0.5
 
@@ -199,7 +201,10 @@ def test_pieces_are_paired_with_others_of_their_style() -> None:
 def test_other_notes_are_laid_on_this_tempo_and_downbeat() -> None:
     slow = replace(crops(1)[0], tempo_bpm=100.0, downbeat_s=0.5, notes=notes_at([0.5, 1.1, 1.7], [40, 41, 42]))
     fast = replace(slow, tempo_bpm=120.0, downbeat_s=0.2)
-    assert retimed_notes(slow, fast)["start_s"].tolist() == pytest.approx([0.2, 0.7, 1.2])
+    assert retimed_notes(slow, fast, on_beat=True)["start_s"].tolist() == pytest.approx([0.2, 0.7, 1.2])
+    assert retimed_notes(slow, fast)["start_s"].tolist() == pytest.approx([0.5 / 1.2, 1.1 / 1.2, 1.7 / 1.2])
+    late = replace(slow, notes=notes_at([3.9, 4.5], [40, 41]))
+    assert len(retimed_notes(late, slow)) == 1  # the crop is 4 s long
 
 
 def test_unequal_waves_and_no_crops_are_refused() -> None:
