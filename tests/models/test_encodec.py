@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,11 @@ from safetensors.torch import save_file
 
 from lh_mm.audio.codec import Codec, StreamingCodec
 from lh_mm.core.merge import ZERO
-from lh_mm.models.encodec import PUBLISHED_NAME, EncodecConfig
+from lh_mm.models.encodec import PUBLISHED_NAME, EncodecCodec, EncodecConfig
 from lh_mm.models.load import load_codec
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 
 
 @pytest.fixture(scope="module")
@@ -32,37 +34,41 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def codec(folder: Path) -> EncodecCodec:
+    loaded = load_codec(folder)
+    assert isinstance(loaded, EncodecCodec)
+    return loaded
+
+
+@pytest.fixture(scope="module")
 def wave() -> torch.Tensor:
-    return 0.1 * torch.randn(2, 1, 6400, generator=torch.Generator().manual_seed(0))
+    return 0.1 * torch.randn(2, 1, 1600, generator=torch.Generator().manual_seed(0))
 
 
-def test_a_folder_is_a_codec(folder: Path, wave: torch.Tensor) -> None:
-    codec = load_codec(folder)
+def test_a_folder_is_a_codec(codec: EncodecCodec, wave: torch.Tensor) -> None:
     assert isinstance(codec, Codec)
     assert not isinstance(codec, StreamingCodec)
     assert (codec.sample_rate, codec.hop_samples, codec.rate_hz) == (24_000, 320, 75.0)
     assert (codec.num_codebooks, codec.codebook_size) == (4, 1024)
     codes = codec.encode(wave)
-    assert codes.shape == (2, 20, 4)
+    assert codes.shape == (2, 5, 4)
     assert codes.dtype == torch.int64
-    assert codec.decode(codes).shape == (2, 1, 6400)
-    assert codec.decode(codes, 6001).shape == (2, 1, 6001)
+    assert codec.decode(codes).shape == (2, 1, 1600)
+    assert codec.decode(codes, 1501).shape == (2, 1, 1501)
 
 
-def test_codes_are_those_of_the_package(folder: Path, wave: torch.Tensor) -> None:
-    codec = load_codec(folder)
+def test_codes_are_those_of_the_package(codec: EncodecCodec, wave: torch.Tensor) -> None:
     model = EncodecModel.encodec_model_24khz(pretrained=False)
-    model.load_state_dict(codec.model.state_dict())  # type: ignore[attr-defined]
+    model.load_state_dict(codec.model.state_dict())
     model.set_target_bandwidth(3.0)
     with torch.no_grad():
         ((codes, _),) = model.encode(wave)
         sound = model.decode([(codes, None)])
     assert torch.equal(codec.encode(wave), codes.transpose(1, 2))
-    torch.testing.assert_close(codec.decode(codec.encode(wave)), sound[..., :6400])
+    torch.testing.assert_close(codec.decode(codec.encode(wave)), sound[..., :1600])
 
 
-def test_zero_is_a_codebook_left_out(folder: Path, wave: torch.Tensor) -> None:
-    codec = load_codec(folder)
+def test_zero_is_a_codebook_left_out(codec: EncodecCodec, wave: torch.Tensor) -> None:
     codes = codec.encode(wave)
     blanked = codes.clone()
     blanked[..., 2:] = ZERO
@@ -70,29 +76,28 @@ def test_zero_is_a_codebook_left_out(folder: Path, wave: torch.Tensor) -> None:
     assert not torch.equal(codec.decode(blanked), codec.decode(codes))
 
 
-@pytest.mark.parametrize(("kbps", "books"), [(1.5, 2), (3.0, 4), (6.0, 8), (24.0, 32)])
-def test_bandwidth_says_how_many_codebooks(folder: Path, kbps: float, books: int) -> None:
-    codec = EncodecConfig(path=folder, bandwidth_kbps=kbps).build()  # type: ignore[arg-type]
-    assert codec.num_codebooks == books
-    assert codec.fingerprint != load_codec(folder).fingerprint or kbps == 3.0
+@pytest.mark.parametrize(("kbps", "books"), [(1.5, 2), (24.0, 32)])
+def test_bandwidth_says_how_many_codebooks(codec: EncodecCodec, kbps: float, books: int) -> None:
+    other = EncodecCodec(codec.model, kbps)
+    assert other.num_codebooks == books
+    assert other.fingerprint != codec.fingerprint
 
 
-def test_the_published_file_is_read_without_unpickling_code(folder: Path, tmp_path: Path) -> None:
-    state = EncodecConfig(path=folder).build().model.state_dict()
-    torch.save(state, tmp_path / PUBLISHED_NAME)
-    loaded = EncodecConfig(path=tmp_path).build()
-    assert loaded.fingerprint == EncodecConfig(path=folder).build().fingerprint
+def test_the_published_file_is_read_without_unpickling_code(codec: EncodecCodec, tmp_path: Path) -> None:
+    torch.save(codec.model.state_dict(), tmp_path / PUBLISHED_NAME)
+    loaded = EncodecConfig(path=tmp_path, bandwidth_kbps=3.0).build()
+    assert loaded.fingerprint == codec.fingerprint
 
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:
-            return hashlib.new, ("sha256",)
+            return print, ("a stranger's code ran",)
 
     torch.save({"trap": Trap()}, tmp_path / PUBLISHED_NAME)
     with pytest.raises(Exception, match=r"(?i)weights.only"):
         EncodecConfig(path=tmp_path).build()
 
 
-def test_what_is_missing_or_foreign_is_named(folder: Path, tmp_path: Path) -> None:
+def test_what_is_missing_or_foreign_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="holds neither"):
         EncodecConfig(path=tmp_path).build()
     save_file({"x": torch.zeros(1)}, tmp_path / "encodec.safetensors")

@@ -8,7 +8,6 @@ read from the folder that the caller names (`LH_SOURCES`), and without one the c
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,8 @@ from numpy.typing import NDArray
 from lh_mm.audio.io import AudioError, read_audio, resample, to_mono
 from lh_mm.core.config import Config
 from lh_mm.core.files import read_json, sha256_file, sha256_of, write_atomic, write_json
-from lh_mm.core.log import progress
+from lh_mm.core.log import LOGGER, progress
 from lh_mm.data.splits import Split, split_of
-
-LOGGER = logging.getLogger(__name__)
 
 REAL_FOLDERS = ("electro_kit", "edm_tr8", "edm_tr9", "edm_hse")
 """Folders of real electronic sound below LH_SOURCES; licences are in the README of each and in the codec's card."""

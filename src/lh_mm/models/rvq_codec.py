@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from lh_mm.audio.mel import mel_filterbank
 from lh_mm.core.config import Config
 from lh_mm.core.merge import ZERO
-from lh_mm.nn.quantize import Quantized, ResidualQuantizer
+from lh_mm.nn.quantize import Quantized, ResidualQuantizer, RunningNorm
 
 _NUM_BANDS = 32
 """Bands of the decoder's gains."""
@@ -153,7 +153,7 @@ class RvqCodec(nn.Module):
         self.embed = nn.Linear(2 * bins + _NUM_MELS, config.width)
         self.encoder = Trunk(config.width, config.encoder_blocks, config.kernel_frames)
         self.to_latent = nn.Linear(config.width, config.latent_width)
-        self.latent_norm = nn.BatchNorm1d(config.latent_width, momentum=0.05, affine=False)
+        self.latent_norm = RunningNorm(config.latent_width)
         self.quantizer = ResidualQuantizer(
             config.num_codebooks, config.codebook_size, config.latent_width, config.code_dropout
         )
@@ -201,7 +201,7 @@ class RvqCodec(nn.Module):
 
     def inference_state(self) -> dict[str, Tensor]:
         """The weights that encoding and decoding need: without the running sums of training."""
-        training_only = ("counts", "sums", "initialised", "num_batches_tracked")
+        training_only = ("counts", "sums", "num_updates", "initialised")
         return {name: value for name, value in self.state_dict().items() if not name.endswith(training_only)}
 
     @torch.no_grad()
@@ -286,9 +286,7 @@ class RvqCodec(nn.Module):
             log_mel = torch.log(magnitude @ self.mel_bank + 1e-5) / 4.0 + 1.5
             features = torch.cat([compressed.real, compressed.imag, log_mel], dim=-1)
         hidden, encoder = self.encoder(self.embed(features), state.encoder)
-        # Centred and of unit variance in every direction, latents can neither shrink nor drift away from the
-        # codebooks that follow them; without this the codes collapse to a few early in training.
-        latents = self.latent_norm(self.to_latent(hidden).float().transpose(1, 2)).transpose(1, 2)
+        latents = self.latent_norm(self.to_latent(hidden).float())
         return latents, longer[:, longer.shape[1] - state.samples.shape[1] :], encoder
 
     def _decode_latents(self, latents: Tensor, state: CodecState) -> tuple[Tensor, CodecState]:

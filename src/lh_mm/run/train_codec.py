@@ -9,7 +9,6 @@ time it has already used, and a finished run is not trained again.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,7 @@ from lh_mm.audio.instruments.synth import Synth
 from lh_mm.core.assets import asset
 from lh_mm.core.config import Config, load_config
 from lh_mm.core.files import write_json
-from lh_mm.core.log import setup_logging
+from lh_mm.core.log import LOGGER, setup_logging
 from lh_mm.core.reproduce import environment
 from lh_mm.data.codec_corpus import CodecCorpus, CodecCorpusConfig, CropSampler, prepare_codec_corpus
 from lh_mm.models.load import save_codec
@@ -38,8 +37,6 @@ from lh_mm.models.rvq_codec import RvqCodec, RvqCodecConfig
 from lh_mm.music.compose import VERSION as COMPOSER_VERSION
 from lh_mm.music.compose import compose
 from lh_mm.systems.codec import LOG_EVERY_STEPS, CodecLossWeights, CodecOptimConfig, CodecSystem
-
-LOGGER = logging.getLogger(__name__)
 
 
 class CodecExperiment(Config):
