@@ -7,27 +7,22 @@ tokenizer: the table of a comparison puts a dash between them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from lh_mm.core.log import track
 from lh_mm.core.merge import Kind
 from lh_mm.core.streams import Row, SequenceSpec, StreamBatch, collate
+from lh_mm.data.evaluation import EvaluationRow
+from lh_mm.data.rows import RowSource
+from lh_mm.data.splits import Split
 from lh_mm.models.base import SequenceModel
 from lh_mm.models.likelihood import target_nats
-
-
-class Rows(Protocol):
-    """What gives the rows: `data/rows.py`'s sources."""
-
-    @property
-    def spec(self) -> SequenceSpec: ...
-
-    def valid_row(self, index: int, split: Any = "valid") -> Row: ...
 
 
 class StreamNats(BaseModel):
@@ -92,30 +87,52 @@ class Likelihood(BaseModel):
 
 @torch.inference_mode()
 def measure_likelihood(
-    model: SequenceModel, source: Rows, note_ids: Sequence[int], *, split: str, num_rows: int, batch_size: int = 4
+    model: SequenceModel, rows: Iterable[EvaluationRow], spec: SequenceSpec, *, batch_size: int = 4
 ) -> Likelihood:
-    """Likelihood of the first `num_rows` rows of a split.
+    """Likelihood of rows.
 
     Args:
         model: in evaluation mode.
-        source: of the rows.
-        note_ids: event ids that begin a note, each note having one.
-        split: `valid` or `test`.
-        num_rows: crops.
-        batch_size: crops at once.
+        rows: a whole split (`source.evaluation(split)`), or a fixed list of crops (`fixed_rows`).
+        spec: the streams.
+        batch_size: rows at once.
     """
     totals: dict[str, dict[str, StreamNats]] = {}
-    begins_note = torch.zeros(source.spec.event_vocabulary_size + 2, dtype=torch.bool)
-    begins_note[list(note_ids)] = True
-    starts = range(0, num_rows, batch_size)
-    for start in track(starts, "likelihood", unit="batches"):
-        rows = [source.valid_row(i, split) for i in range(start, min(start + batch_size, num_rows))]
-        batch = collate([[row] for row in rows], source.spec)
-        for row, streams in zip(rows, _by_row(model, batch, rows, begins_note, source.spec), strict=True):
-            task = totals.setdefault(task_of(row), {})
+    waiting: list[EvaluationRow] = []
+
+    def measure() -> None:
+        batch = collate([[own.row] for own in waiting], spec)
+        for own, streams in zip(waiting, _by_row(model, batch, waiting), strict=True):
+            task = totals.setdefault(own.task, {})
             for name, sums in streams.items():
                 task[name] = task.get(name, StreamNats()) + sums
+        waiting.clear()
+
+    for own in track(rows, "likelihood", unit="rows"):
+        waiting.append(own)
+        if len(waiting) == batch_size:
+            measure()
+    if waiting:
+        measure()
     return Likelihood(tasks=dict(sorted(totals.items())))
+
+
+def fixed_rows(
+    source: RowSource, split: Split, num_rows: int, begins_note: Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+) -> Iterator[EvaluationRow]:
+    """The first rows of a split's fixed list of crops, tasks in turn.
+
+    Args:
+        source: of the rows.
+        split: `valid` or `test`.
+        num_rows: crops.
+        begins_note: which event ids begin a note.
+    """
+    for index in range(num_rows):
+        row = source.valid_row(index, split)
+        target = row.merged.event_target
+        notes = int(begins_note(target[target >= 0]).sum())
+        yield EvaluationRow("", task_of(row), row, _seconds(row, source.spec.rate_hz), notes)
 
 
 def task_of(row: Row) -> str:
@@ -131,28 +148,26 @@ def task_of(row: Row) -> str:
     return "audio_only"
 
 
-def _by_row(
-    model: SequenceModel, batch: StreamBatch, rows: Sequence[Row], begins_note: torch.Tensor, spec: SequenceSpec
-) -> list[dict[str, StreamNats]]:
+def _by_row(model: SequenceModel, batch: StreamBatch, rows: Sequence[EvaluationRow]) -> list[dict[str, StreamNats]]:
     nats = target_nats(model, batch)
     assert batch.code_target is not None
     result: list[dict[str, StreamNats]] = []
-    for b, row in enumerate(rows):
-        seconds = _seconds(row, spec.rate_hz)
+    for b, own in enumerate(rows):
         streams = {}
-        own = nats.event_at[:, 0] == b
-        if own.any():
+        events = nats.event[nats.event_at[:, 0] == b].double()
+        if len(events):
             streams["events"] = StreamNats(
-                nats=float(nats.event[own].double().sum()), tokens=int(own.sum()),
-                notes=int(begins_note[nats.event_id[own]].sum()), seconds=seconds, rows=1,
-            )  # fmt: skip
+                nats=float(events.sum()), tokens=len(events), notes=own.num_notes, seconds=own.seconds, rows=1
+            )
         target = batch.code_target[b]  # (L, A, K)
         if bool((target >= 0).any()):
             code = nats.code[nats.code_at[:, 0] == b].double().sum((0, 1))  # (K,)
             count = (target >= 0).sum((0, 1))
             for k in range(len(code)):
-                streams[f"codes.{k}"] = StreamNats(nats=float(code[k]), tokens=int(count[k]), seconds=seconds, rows=1)
-            streams["codes"] = StreamNats(nats=float(code.sum()), tokens=int(count.sum()), seconds=seconds, rows=1)
+                streams[f"codes.{k}"] = StreamNats(
+                    nats=float(code[k]), tokens=int(count[k]), seconds=own.seconds, rows=1
+                )
+            streams["codes"] = StreamNats(nats=float(code.sum()), tokens=int(count.sum()), seconds=own.seconds, rows=1)
         result.append(streams)
     return result
 

@@ -14,8 +14,8 @@ class EvaluateConfig(Config):
 
     split: Literal["valid", "test"] = "test"
     """Pieces that training has not seen."""
-    likelihood_rows: int = Field(64, ge=0)
-    """Fixed crops of the split whose likelihood is measured, all tasks in turn."""
+    likelihood_rows: int | None = Field(64, ge=0)
+    """Fixed crops of the split whose likelihood is measured, all tasks in turn; none for the whole split."""
     num_crops: int = Field(64, ge=0)
     """Crops of MIDI to audio that are generated and judged against their notes; 0 leaves them out."""
     num_transcriptions: int = Field(16, ge=0)

@@ -76,6 +76,11 @@ class Remi:
         """Grid steps of a beat."""
         return self.positions // self.beats_per_bar
 
+    def begins_note(self, ids: ArrayLike) -> NDArray[np.bool_]:
+        """Which ids complete a note (durations: one each), any shape."""
+        ids = np.asarray(ids)
+        return (ids >= self.first_duration) & (ids < self.size)
+
     @property
     def first_track(self) -> int:
         """First Track id; Bar is 0 and the positions are 1 .. positions."""

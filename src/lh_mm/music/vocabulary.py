@@ -74,6 +74,11 @@ class EventVocabulary:
         lowest, beyond = -(-127 * k // self.velocity_bins), -(-127 * (k + 1) // self.velocity_bins)
         return 1 + (lowest + beyond - 1) // 2
 
+    def begins_note(self, event_ids: ArrayLike) -> NDArray[np.bool_]:
+        """Which ids begin a note (NoteOn and DrumOn: one each), any shape."""
+        ids = np.asarray(event_ids)
+        return ((ids >= NOTE_ON) & (ids < NOTE_OFF)) | ((ids >= DRUM_ON) & (ids < PROGRAM))
+
     def name(self, event_id: int) -> str:
         """Readable name, as `NoteOn_60`, `Program_-1`, `Velocity_7`, `FRAME`."""
         blocks = (

@@ -13,6 +13,7 @@ Opening one never unpickles. Old format versions stay readable; a test holds one
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,7 @@ from lh_mm.models.base import SequenceModel
 from lh_mm.models.encodec import SAFE_NAME, EncodecCodec, EncodecConfig
 from lh_mm.models.load import CONFIG_NAME, load_codec, save_codec
 from lh_mm.models.rvq_codec import RvqCodec
+from lh_mm.music.remi import Remi
 from lh_mm.music.vocabulary import EventVocabulary
 from lh_mm.run.experiment import Experiment
 
@@ -59,7 +61,7 @@ class Bundle:
     manifest: Mapping[str, Any]
     experiment: Experiment
     spec: SequenceSpec
-    vocabulary: EventVocabulary
+    vocabulary: EventVocabulary | Remi
 
     @classmethod
     def load(cls, path: Path) -> Bundle:
@@ -78,7 +80,7 @@ class Bundle:
             tree = yaml.safe_load((path / EXPERIMENT).read_text(encoding="utf-8"))
             experiment = validate(Experiment, tree, str(path / EXPERIMENT))
             spec = SequenceSpec.from_json(manifest["spec"])
-            vocabulary = EventVocabulary.from_json((path / VOCABULARY).read_text(encoding="utf-8"))
+            vocabulary = _vocabulary((path / VOCABULARY).read_text(encoding="utf-8"))
         except ConfigError:
             raise
         except (KeyError, TypeError, yaml.YAMLError, OSError) as error:
@@ -121,12 +123,17 @@ class Bundle:
         return dict(read_json(self.path / SCORES)) if (self.path / SCORES).is_file() else {}
 
 
+def _vocabulary(text: str) -> EventVocabulary | Remi:
+    """The vocabulary that a bundle stores: it says which kind it is."""
+    return Remi.from_json(text) if json.loads(text)["kind"] == "remi" else EventVocabulary.from_json(text)
+
+
 def save_bundle(
     path: Path,
     *,
     experiment: Experiment,
     spec: SequenceSpec,
-    vocabulary: EventVocabulary,
+    vocabulary: EventVocabulary | Remi,
     weights: Mapping[str, Tensor],
     codec: Codec | None,
     features: LogMelConfig | None,

@@ -24,7 +24,7 @@ from lh_mm.core.reproduce import environment
 from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.evaluate.bootstrap import bootstrap_mean
 from lh_mm.evaluate.four_rows import Crop, judge
-from lh_mm.evaluate.likelihood import measure_likelihood
+from lh_mm.evaluate.likelihood import fixed_rows, measure_likelihood
 from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.evaluate.symbolic import measures, note_f1
 from lh_mm.generate.request import Request, Result
@@ -101,8 +101,11 @@ def measure(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, crop
     """All measures that the bundle's streams allow, as plain values."""
     result: dict[str, Any] = {}
     source = bundle.experiment.sequence.build(dataset, bundle.spec)
-    if settings.likelihood_rows and source.has(settings.split):
-        likelihood = measure_likelihood(bundle.model, source, settings.split, settings.likelihood_rows)
+    if settings.likelihood_rows != 0 and source.has(settings.split):
+        rows = source.evaluation(settings.split)
+        if settings.likelihood_rows is not None:
+            rows = fixed_rows(source, settings.split, settings.likelihood_rows, bundle.vocabulary.begins_note)
+        likelihood = measure_likelihood(bundle.model, rows, bundle.spec)
         result["likelihood"] = likelihood.model_dump(mode="json")
     if not bundle.spec.merged:
         if settings.ngram_order:
@@ -146,7 +149,9 @@ def held_out_crops(
     return crops
 
 
-def run_batches(bundle: Bundle, requests: Sequence[Request], settings: EvaluateConfig, label: str, guidance: float = 1.0) -> tuple[list[Result], float]:  # fmt: skip
+def run_batches(
+    bundle: Bundle, requests: Sequence[Request], settings: EvaluateConfig, label: str, guidance: float = 1.0
+) -> tuple[list[Result], float]:
     """Results of requests, a batch at a time, and the seconds they took."""
     sampling = Sampling(settings.temperature, 0, settings.top_p)
     results: list[Result] = []

@@ -63,9 +63,8 @@ class Asker:
         trained = {t.kind: t for t in getattr(self.bundle.experiment.sequence, "tasks", ())}
         kind = "joint" if task == "continue" else task
         if kind not in trained:
-            raise ValueError(
-                f"--task {task}: bundle '{self.bundle.manifest['name']}' was trained for {', '.join(trained) or 'no task'}"
-            )
+            name = self.bundle.manifest["name"]
+            raise ValueError(f"--task {task}: bundle '{name}' was trained for {', '.join(trained) or 'no task'}")
         delays = getattr(trained[kind], "delays", (0,))
         return int(delays[0])
 
