@@ -23,7 +23,7 @@ def positions(length: int, real: torch.Tensor | None = None, document: torch.Ten
 
 def test_is_a_causal_depthwise_convolution() -> None:
     conv, x = layer(), torch.randn(2, 11, 6)
-    weight = conv.conv_weight.flip(0).t().unsqueeze(1)  # (D, 1, k), the oldest tap first
+    weight = conv.conv_weight.t().unsqueeze(1)  # (D, 1, k), the oldest tap first
     expected = F.conv1d(F.pad(x.transpose(1, 2), (TAPS - 1, 0)), weight, conv.conv_bias, groups=6).transpose(1, 2)
     assert torch.allclose(conv(x, None, None), expected, atol=1e-6)
 

@@ -277,9 +277,10 @@ class Generation:
             "nats": self.nats,
             "seconds": self.seconds,
         }
-        with write_atomic(path) as file:  # copies, for parts of a state may share memory
-            copies = {name: value.detach().cpu().clone() for name, value in tensors.items()}
-            file.write(save(copies, metadata={"generation": json.dumps(about)}))
+        # Copies, for parts of a state may be views or share memory.
+        plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+        with write_atomic(path) as file:
+            file.write(save(plain, metadata={"generation": json.dumps(about)}))
 
     def load(self, path: Path) -> None:
         """Go on from where `save` left off; this generation must be a fresh one of the same.

@@ -74,6 +74,9 @@ class CausalConv(nn.Module):
     Args:
         channels: D.
         taps: k, the current position and those before it.
+
+    Attributes:
+        conv_weight: (k, D), the oldest tap first.
     """
 
     def __init__(self, channels: int, taps: int) -> None:
@@ -91,12 +94,12 @@ class CausalConv(nn.Module):
         """`x` (B, L, D) with what stood before it, as in `shifted`; returns (B, L, D)."""
         weight = self.conv_weight.to(x.dtype)
         out = self.conv_bias.to(x.dtype)
-        for j, copy in enumerate(shifted(x, window, document, self.taps)):
-            out = torch.addcmul(out, copy, weight[j])
+        for copy, tap in zip(shifted(x, window, document, self.taps), weight.flip(0), strict=True):
+            out = torch.addcmul(out, copy, tap)
         return out
 
     def step(self, x: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
         """One position (B, 1, D) after `window` (B, k - 1, D), all of one document: output and next window."""
         longer = torch.cat([window, x.to(window.dtype)], dim=1)  # (B, k, D)
-        out = (longer * self.conv_weight.flip(0)).sum(dim=1, keepdim=True) + self.conv_bias
+        out = (longer * self.conv_weight).sum(dim=1, keepdim=True) + self.conv_bias
         return out.to(x.dtype), longer[:, 1:]
