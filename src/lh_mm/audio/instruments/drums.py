@@ -8,6 +8,7 @@ velocity band at 44.1 kHz and resampled if another rate is asked, so a kit is th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.fft
@@ -47,7 +48,13 @@ def filtered(wave: Wave, kind: str, hz: float | tuple[float, float], order: int 
     """Butterworth, with its edges held below the Nyquist frequency."""
     top = 0.49 * RATE
     edges = min(hz, top) if isinstance(hz, (int, float)) else (min(hz[0], 0.8 * top), min(hz[1], top))
-    return np.asarray(sosfilt(butter(order, edges, kind, fs=RATE, output="sos"), wave))
+    return np.asarray(sosfilt(_sections(kind, edges, order), wave))
+
+
+@lru_cache(maxsize=512)
+def _sections(kind: str, edges: float | tuple[float, float], order: int) -> NDArray[np.float64]:
+    """A filter's design, which takes longer than filtering a short sound."""
+    return np.asarray(butter(order, edges, kind, fs=RATE, output="sos"))
 
 
 def layered(*waves: Wave) -> Wave:
