@@ -131,6 +131,22 @@ def test_bass_is_read_from_its_own_notes_only() -> None:
     assert np.isnan(bass_pitch_class_accuracy(wave, drums, SAMPLE_RATE))
 
 
+def test_a_kick_does_not_pass_for_the_bass() -> None:
+    bass = notes_at([0.0, 0.5, 1.0], [33, 38, 40], length_s=0.48)
+    kick_rows = [{"start_s": s, "end_s": s + 0.1, "pitch": 36, "drum": True} for s in (0.0, 0.5, 1.0)]
+    kicks = make_notes(kick_rows, TempoMap.constant(120.0))
+    seconds = np.arange(round(0.19 * SAMPLE_RATE)) / SAMPLE_RATE
+    thump = 3.0 * np.sin(2 * np.pi * (46 * seconds + 3 * (1 - np.exp(-seconds / 0.02)))) * np.exp(-seconds / 0.08)
+    wave = sound_of(bass, 1.5)
+    for start_s in (0.0, 0.5, 1.0):
+        start = round(start_s * SAMPLE_RATE)
+        wave[start : start + len(thump)] += thump.astype(np.float32)
+    assert bass_pitch_class_accuracy(wave, np.concatenate([bass, kicks]), SAMPLE_RATE) == 1.0
+    everywhere = kicks.repeat(8)
+    everywhere["start_s"] += np.tile(np.arange(8), 3) * 0.06
+    assert np.isnan(bass_pitch_class_accuracy(wave, np.concatenate([bass, everywhere]), SAMPLE_RATE))
+
+
 def test_without_a_bass_program_the_lowest_sounding_note_is_the_bass() -> None:
     low, high = notes_at([0.0, 1.0], [40, 45], program=0, length_s=0.9), notes_at([0.0, 0.5], [52, 57], program=0)
     short = notes_at([2.0], [38], program=0, length_s=0.05)

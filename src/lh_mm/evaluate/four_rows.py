@@ -36,8 +36,8 @@ DEFINITIONS: Mapping[str, str] = {
     },
     "mel_correlation": "correlation of log-mels with the original's (shuffled: the other piece's original), band "
     "means removed; 80 bands, window 1,024, hop 256 at 24 kHz",
-    "bass_accuracy": "share of bass notes of 80 ms or more whose pitch class is that of the strongest peak "
-    "at 30 to 250 Hz",
+    "bass_accuracy": "share of bass notes whose pitch class is that of the strongest harmonic sum, fundamentals of 33 "
+    "to 130 Hz, in the part of the note (80 ms or more) that is clear of kicks and toms by 200 ms",
     "mel_distance": "mean absolute difference of natural-log mels to the original, nats, lower is better",
     "si_sdr_db": "scale-invariant signal to distortion to the original, dB, higher is better",
 }
