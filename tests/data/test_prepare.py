@@ -29,7 +29,7 @@ from lh_mm.music.score import Score, make_notes
 
 
 def notes_only(pieces: int = 4, **corpus: Any) -> Recipe:
-    overrides = ["codec=null", "features=null", "audio.render=none", f"pieces={pieces}", "duration_s=6"]
+    overrides = ["codec=null", "features=null", f"pieces={pieces}", "duration_s=6"]
     return load_recipe("smoke", [*overrides, *(f"{k}={v}" for k, v in corpus.items())]).config
 
 
@@ -185,7 +185,7 @@ def nobody_left(group: int, seconds: float = 20.0) -> bool:
 @pytest.mark.slow
 def test_ctrl_c_on_the_command_line(tmp_path: Path, repository: Path) -> None:
     """The real signal to a real process group with workers: message, exit code 130, nobody left, and it goes on."""
-    overrides = ["pieces=4000", "codec=null", "features=null", "audio.render=none"]
+    overrides = ["pieces=4000", "codec=null", "features=null"]
     command = [sys.executable, "-m", "lh_mm.cli.main", "data", "prepare", "smoke", *overrides, "workers=2"]
     environment = {**os.environ, "LH_DATA": str(tmp_path), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(

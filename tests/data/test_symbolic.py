@@ -22,7 +22,7 @@ from lh_mm.music.remi_grammar import RemiGrammar
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
-    overrides = ["codec=null", "features=null", "audio.render=none", "pieces=4", "duration_s=20"]
+    overrides = ["codec=null", "features=null", "pieces=4", "duration_s=20"]
     return PreparedSet(prepare(load_recipe("smoke", overrides).config, root=tmp_path_factory.mktemp("s"), workers=1))
 
 

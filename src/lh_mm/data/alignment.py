@@ -1,31 +1,42 @@
 """Does this recording lie on these notes? A proof by onsets, without which the two are never merged.
 
-A model that trains on MIDI shifted against its sound learns the shift. So notes and a recording are merged
-only if (1) the note onsets agree best with the sound where they stand, not a little earlier or later, in every
-quarter of the piece, and (2) they agree clearly better there than when moved. Music on a grid agrees with
-itself when moved by a beat, so "moved" means many uneven shifts and what counts is the difference to their mean.
+A model that trains on MIDI shifted against its sound learns the shift. Note onsets and onsets found in the sound
+are compared in place and moved by every hundredth of a second up to four seconds. They belong together if
+
+1. in every quarter of the piece the matched pairs are at most 25 ms apart in the median (no shift, no drift),
+2. they agree clearly better in place than on average when moved, in all and in every quarter,
+3. no move makes them agree better: music on a grid agrees with itself when moved by a beat, but less.
+
+Measured on ten synthetic pieces of five styles with their own sound, also with half of the notes left out, with drums
+left out, with 15 ms of jitter and in noise: all pass. Moved by 30 ms, by a sixteenth, a beat or a bar, stretched by
+0.1 %, and with another piece's sound: all are refused (`tests/data/test_alignment.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lh_mm.audio.onsets import HOP_S, find_onsets, merge_onsets, onset_strength
+from lh_mm.audio.onsets import find_onsets, merge_onsets
 
-TOLERANCE_S = 0.050
-"""Notes and onsets this near are one event."""
-MAX_LAG_S = 0.025
-"""Half of the tolerance: the most by which the best lag of a quarter may differ from 0."""
-MIN_GAIN = 0.15
-"""The least by which F1 in place exceeds the mean F1 of shifted notes."""
+TOLERANCE_S = 0.025
+"""A note and an onset this near, after the median offset is taken away, are one event."""
+MAX_OFFSET_S = 0.025
+"""The largest median offset of a quarter."""
+MIN_GAIN = 0.25
+"""The least by which F1 in place exceeds its mean over all moves."""
+MIN_QUARTER_GAIN = 0.10
+"""The same within a quarter."""
 MIN_ONSETS = 16
 """With fewer notes than this nothing is proved."""
 
-_SHIFTS_S = tuple(sign * (0.11 + 0.037 * k) for sign in (-1, 1) for k in range(25))
-_SEARCH_S = 0.5
+_LAGS_S = np.concatenate([np.arange(-400, -6), np.arange(7, 401)]) * 0.01
+_PAIR_S = 0.050
+"""Pairs farther apart than this say nothing about the offset."""
+_MIN_IN_QUARTER = 8
 
 
 @dataclass(frozen=True)
@@ -33,15 +44,18 @@ class Agreement:
     """How well notes and sound agree.
 
     Attributes:
-        f1: of note onsets against onsets found in the sound, within 50 ms, in place.
-        chance: mean F1 of the notes moved by 0.11 to 1.0 s to either side.
-        lags_s: best lag of each quarter of the piece that has enough notes; positive is late sound.
+        f1: of note onsets against onsets found in the sound, within 25 ms of the median offset, in place.
+        mean_moved, best_moved: the same over all moves.
+        offsets_s: median offset in each quarter of the piece with enough notes; positive is late sound.
+        quarter_gains: F1 in place minus its mean when moved, in the same quarters.
         num_onsets: distinct note onsets.
     """
 
     f1: float
-    chance: float
-    lags_s: tuple[float, ...]
+    mean_moved: float
+    best_moved: float
+    offsets_s: tuple[float, ...]
+    quarter_gains: tuple[float, ...]
     num_onsets: int
 
     @property
@@ -49,26 +63,28 @@ class Agreement:
         """Why this is no proof; empty if it is one."""
         if self.num_onsets < MIN_ONSETS:
             return f"{self.num_onsets} note onsets are too few to prove an alignment (at least {MIN_ONSETS})"
-        worst = max(self.lags_s, key=abs, default=0.0)
-        if abs(worst) > MAX_LAG_S:
-            quarters = ", ".join(f"{lag * 1000:.0f}" for lag in self.lags_s)
+        gain, quarter = self.f1 - self.mean_moved, min(self.quarter_gains, default=0.0)
+        if gain < MIN_GAIN or quarter < MIN_QUARTER_GAIN:
             return (
-                f"the sound is {abs(worst) * 1000:.0f} ms {'late' if worst > 0 else 'early'} in a part of the piece "
-                f"({quarters} ms by quarter; at most {MAX_LAG_S * 1000:.0f})"
+                f"onsets of notes and sound meet too little: F1 {self.f1:.2f}, {self.mean_moved:.2f} when moved "
+                f"(at least {MIN_GAIN} more; in the worst quarter {quarter:+.2f}, at least {MIN_QUARTER_GAIN:+})"
             )
-        if self.f1 - self.chance < MIN_GAIN:
-            return (
-                f"note onsets meet the sound's no better than by chance: F1 at 50 ms {self.f1:.2f}, "
-                f"{self.chance:.2f} when moved (at least {MIN_GAIN} more)"
-            )
+        worst = max(self.offsets_s, key=abs)
+        if abs(worst) > MAX_OFFSET_S:
+            quarters = ", ".join(f"{offset * 1000:+.0f}" for offset in self.offsets_s)
+            return f"the sound is off by {quarters} ms in the quarters of the piece (at most {MAX_OFFSET_S * 1000:.0f})"
+        if self.f1 < self.best_moved:
+            return f"onsets meet better when the notes are moved: F1 {self.best_moved:.2f} instead of {self.f1:.2f}"
         return ""
 
     def to_json(self) -> dict[str, float | int | list[float]]:
         """For the manifest."""
         return {
-            "onset_f1_50ms": round(self.f1, 4),
-            "shifted_f1_50ms": round(self.chance, 4),
-            "lags_ms": [round(lag * 1000, 1) for lag in self.lags_s],
+            "onset_f1_25ms": round(self.f1, 4),
+            "mean_moved": round(self.mean_moved, 4),
+            "best_moved": round(self.best_moved, 4),
+            "offsets_ms": [round(offset * 1000, 1) for offset in self.offsets_s],
+            "quarter_gains": [round(gain, 4) for gain in self.quarter_gains],
             "onsets": self.num_onsets,
         }
 
@@ -81,38 +97,50 @@ def agreement(note_starts_s: NDArray[np.float64], wave: NDArray[np.float32], sam
         wave: (samples,) mono, at 16 kHz or more.
         sample_rate: of the wave.
     """
-    duration_s = len(wave) / sample_rate
+    return agreement_with(note_starts_s, find_onsets(wave, sample_rate), len(wave) / sample_rate)
+
+
+def agreement_with(note_starts_s: NDArray[np.float64], heard: NDArray[np.float64], duration_s: float) -> Agreement:
+    """The same, with the onsets that were found in the sound, (onsets,) sorted."""
     notes = merge_onsets(note_starts_s[(note_starts_s >= 0) & (note_starts_s < duration_s)])
-    heard = find_onsets(wave, sample_rate)
-    strength = onset_strength(wave, sample_rate)
-    shifted = [onset_f1(notes + shift, heard) for shift in _SHIFTS_S]
-    lags = []
-    for quarter in np.array_split(notes, max(1, min(4, len(notes) // MIN_ONSETS))):
-        if len(quarter) >= MIN_ONSETS // 2:
-            lags.append(_best_lag(quarter, strength))
-    return Agreement(onset_f1(notes, heard), float(np.mean(shifted)), tuple(lags), len(notes))
+    if len(notes) < MIN_ONSETS or len(heard) < 2:
+        return Agreement(0.0, 0.0, 0.0, (), (), len(notes))
+    placed = notes + _offset(notes, heard)
+    moved = np.array([_f1(placed + lag, heard) for lag in _LAGS_S])
+    offsets, gains = [], []
+    edges = np.linspace(0.0, duration_s, 5)
+    for start, end in pairwise(edges):
+        part = placed[(placed >= start) & (placed < end)]
+        if len(part) >= _MIN_IN_QUARTER:
+            offsets.append(_offset(notes[(notes >= start) & (notes < end)], heard))
+            elsewhere = [_f1_between(part + lag, heard, start + lag, end + lag) for lag in _LAGS_S[::7]]
+            gains.append(_f1_between(part, heard, start, end) - float(np.mean(elsewhere)))
+    here = _f1(placed, heard)
+    return Agreement(here, float(moved.mean()), float(moved.max()), tuple(offsets), tuple(gains), len(notes))
 
 
-def onset_f1(notes_s: NDArray[np.float64], heard_s: NDArray[np.float64]) -> float:
-    """F1 of two sorted lists of times, matched one to one within `TOLERANCE_S`, first come first served."""
-    if not len(notes_s) or not len(heard_s):
+def _nearest(times: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Signed distance from each time to the nearest other (at least two, sorted)."""
+    after = np.clip(np.searchsorted(others, times), 1, len(others) - 1)
+    below, above = others[after - 1] - times, others[after] - times
+    return np.where(np.abs(below) < np.abs(above), below, above)
+
+
+def _offset(notes: NDArray[np.float64], heard: NDArray[np.float64]) -> float:
+    distances = _nearest(notes, heard)
+    near = np.abs(distances) <= _PAIR_S
+    return float(np.median(distances[near])) if near.any() else 0.0
+
+
+def _f1(notes: NDArray[np.float64], heard: NDArray[np.float64]) -> float:
+    """Both lists are merged to at least 30 ms, so within 25 ms nearly every match is one to one."""
+    if len(notes) < 2 or len(heard) < 2:
         return 0.0
-    matched, j = 0, 0
-    for time_s in notes_s:
-        while j < len(heard_s) and heard_s[j] < time_s - TOLERANCE_S:
-            j += 1
-        if j < len(heard_s) and heard_s[j] <= time_s + TOLERANCE_S:
-            matched, j = matched + 1, j + 1
-    return 2.0 * matched / (len(notes_s) + len(heard_s))
+    recall = float((np.abs(_nearest(notes, heard)) <= TOLERANCE_S).mean())
+    precision = float((np.abs(_nearest(heard, notes)) <= TOLERANCE_S).mean())
+    return 2.0 * recall * precision / max(recall + precision, 1e-9)
 
 
-def _best_lag(notes_s: NDArray[np.float64], strength: NDArray[np.float32]) -> float:
-    """The lag in seconds at which onset strength, summed under the notes, is largest."""
-    reach = round(_SEARCH_S / HOP_S)
-    frames = np.round(notes_s / HOP_S).astype(np.int64)  # (notes,)
-    lags = np.arange(-reach, reach + 1)
-    # Three frames wide, for no player and no envelope is exact to 5 ms.
-    smooth = np.convolve(strength, np.array([0.25, 0.5, 0.25], np.float32), "same")
-    padded = np.pad(smooth, (reach, reach + 1))
-    score = padded[np.minimum(frames[:, None] + lags + reach, len(padded) - 1)].sum(axis=0)  # (lags,)
-    return float(lags[int(np.argmax(score))] * HOP_S)
+def _f1_between(notes: NDArray[np.float64], heard: NDArray[np.float64], start_s: float, end_s: float) -> float:
+    edge = TOLERANCE_S
+    return _f1(notes, heard[(heard >= start_s - edge) & (heard < end_s + edge)])

@@ -42,7 +42,7 @@ def _tempo(piece: Mapping[str, Any]) -> str | None:
 
 
 def _density(piece: Mapping[str, Any]) -> str | None:
-    return density_bucket(piece["notes"][1] / piece["duration_s"]) if piece["score"] else None
+    return density_bucket(piece["notes"][1] / piece["duration_s"]) if piece["score"] is not None else None
 
 
 CONTROLS: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {

@@ -155,7 +155,7 @@ class CropReader:
     def _with_features(self, row: Row, piece: PieceInfo, offset: int) -> Row:
         """Features of the frames that are shown; of a cut, only those that hear nothing from before it."""
         shown = row.merged.frame[row.merged.frame >= 0]
-        if not self.spec.feature_dim or not len(shown):
+        if not self.spec.feature_dim or not self.prepared.num_features or not len(shown):
             return row
         first, end = int(shown.min()), int(shown.max()) + 1
         num_tracks = len(self.spec.audio_tracks)

@@ -81,14 +81,18 @@ class MergedRows:
             raise ValueError(f"{self.prepared.path} has no training pieces")
         for number, task in enumerate(self.config.tasks):
             if not self._servers("train", number)[0]:
-                needs = task.needs
-                wanted = [word for word, asked in (("notes", needs.notes), ("sound", needs.audio)) if asked]
-                wanted += [f"{needs.programs} instruments"] if needs.programs else []
-                raise ValueError(
-                    f"tasks: no training piece of {self.prepared.path} has what '{task.kind}' needs "
-                    f"({' and '.join(wanted)}); its {len(self.prepared.pieces('train'))} training pieces have "
-                    f"audio tracks {list(self.prepared.audio_tracks) or 'none'}"
-                )
+                raise ValueError(self._unserved(task))
+
+    def _unserved(self, task: TaskConfig) -> str:
+        needs, tracks = task.needs, self.prepared.audio_tracks
+        wanted = [word for word, asked in (("notes", needs.notes), ("sound", needs.audio)) if asked]
+        wanted += [f"{needs.programs} instruments"] if needs.programs else []
+        return (
+            f"tasks: no training piece of {self.prepared.path} has what '{task.kind}' needs "
+            f"({' and '.join(wanted)}); its {len(self.prepared.pieces('train'))} training pieces have audio tracks "
+            f"{', '.join(tracks) or 'none'}. Train on what there is, for example "
+            f"sequence.tasks=[{{kind: {'audio_only' if tracks else 'midi_only'}}}]"
+        )
 
     @cached_property
     def vocabulary(self) -> EventVocabulary:
@@ -103,7 +107,7 @@ class MergedRows:
         prepared, tasks = self.prepared, self.config.tasks
         names = [CONTEXT, MIDI] if any(isinstance(task, Accompany) for task in tasks) else [MIDI]
         streams = [StreamSpec(name, "midi", self.vocabulary.size) for name in names]
-        if prepared.num_codebooks and any(task.kind != "midi_only" for task in tasks):
+        if prepared.num_codebooks and prepared.audio_tracks and any(task.kind != "midi_only" for task in tasks):
             size = int(prepared.about["codec"]["codebook_size"])
             streams += [StreamSpec(name, "codes", size, prepared.num_codebooks) for name in prepared.audio_tracks]
             if prepared.num_features and any(task.kind in ("audio_to_midi", "accompany", "infill") for task in tasks):

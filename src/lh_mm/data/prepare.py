@@ -114,7 +114,7 @@ def fingerprint(recipe: Recipe, items: Sequence[SourceItem]) -> str:
             "features": recipe.features.build(recipe.audio.sample_rate, rate_hz).fingerprint
             if recipe.features
             else None,
-            "instrument": Synth().fingerprint if recipe.audio.render == "synth" else None,
+            "instrument": Synth().fingerprint if recipe.plays else None,
         }
     )
 

@@ -56,6 +56,11 @@ class PieceInfo:
         return self.record["labels"]
 
     @property
+    def licence(self) -> str:
+        """Under which it may be used."""
+        return str(self.record["licence"])
+
+    @property
     def alignment(self) -> Alignment:
         """How notes and sound are known to belong together."""
         return self.record["alignment"]

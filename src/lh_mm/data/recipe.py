@@ -35,9 +35,11 @@ class AudioConfig(Config):
     sample_rate: int = Field(24_000, ge=8_000)
     """Of everything that is rendered, encoded, analysed and kept, in Hz; mono."""
     render: Literal["synth", "none"] = "none"
-    """Whether the built-in synthesizer plays notes that come without sound; what it plays is aligned exactly."""
+    """Whether the built-in synthesizer plays notes that come without sound, for codec and features to hear; without
+    either it plays nothing. What it plays is aligned exactly."""
     keep: bool = False
-    """Store the sound itself (16-bit FLAC). Rendered sound need not be: the same notes render to the same samples."""
+    """Store recordings (16-bit FLAC), so that the set can be listened to and measured without their files. What is
+    rendered is never stored: the same notes render to the same samples."""
     loudness_lufs: float | None = Field(None, ge=-40.0, le=-5.0)
     """Loudness that recordings are brought to, all tracks of a piece by one gain; None leaves them as they are.
     What would exceed full scale is turned down. Rendered sound has the synthesizer's own loudness."""
@@ -87,15 +89,16 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        if self.audio.render == "synth" and self.codec is None and self.features is None and not self.audio.keep:
-            raise ValueError(
-                "audio.render: synth plays sound that nothing stores; give codec or features, or set audio.keep"
-            )
         if isinstance(self.corpus, Pop909Config | ElectronicConfig) and self.audio.render == "none":
             for key in ("codec", "features"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"{key}: corpus '{self.corpus.kind}' has no sound; set audio.render: synth")
         return self
+
+    @property
+    def plays(self) -> bool:
+        """Whether notes without sound are played."""
+        return self.audio.render == "synth" and (self.codec is not None or self.features is not None)
 
     def rate_of(self, codec: Codec | None) -> float:
         """Slots a second with this codec.

@@ -92,7 +92,7 @@ class Workbench:
         if not self.recipe.limits.min_duration_s <= duration_s <= self.recipe.limits.max_duration_s:
             limits = self.recipe.limits
             raise Quarantine(f"{duration_s:.1f} s long; {limits.min_duration_s} to {limits.max_duration_s} s are taken")
-        if self.wants_sound and self.recipe.audio.render == "synth" and score is not None and not piece.audio:
+        if self.recipe.plays and score is not None and not piece.audio:
             synth = Synth.for_labels(piece.labels, channels=1)
             waves = {MAIN_TRACK: synth.render(score, self.recipe.audio.sample_rate)[0]}
             alignment = "exact"
@@ -113,7 +113,7 @@ class Workbench:
             "score": None if score is None else _score_record(score),
         }
         notes = np.zeros(0, NOTE_DTYPE) if score is None else score.notes
-        return Prepared(record, notes, codes, features, waves if self.recipe.audio.keep else {})
+        return Prepared(record, notes, codes, features, waves if self.recipe.audio.keep and piece.audio else {})
 
     def _sound_of(self, piece: Piece) -> tuple[dict[str, NDArray[np.float32]], Alignment, dict[str, Any] | None]:
         """Recorded tracks, equally long, at the recipe's rate; refused where they do not lie on the notes."""
@@ -163,7 +163,7 @@ class Workbench:
             assert piece.score is not None
             # Rendered sound has whole samples, and the codec whole frames of them.
             samples = samples_of(piece.score.duration_s, rate)
-            duration_s = samples / rate if self.recipe.audio.render == "synth" else piece.score.duration_s
+            duration_s = samples / rate if self.recipe.plays else piece.score.duration_s
         num_frames = num_frames_for(duration_s, self.rate_hz)
         if piece.score is None or num_frames < 1:
             return None, {}, num_frames, duration_s
