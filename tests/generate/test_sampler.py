@@ -207,21 +207,25 @@ def test_going_on_later_equals_not_stopping(model: HybridMamba, tmp_path: Path, 
     whole = fresh()
     for steps in range(1000):
         if steps in (0, 1, 2, 5, 11, 18):
-            whole.save(tmp_path / f"{steps}.safetensors")
+            whole.save(tmp_path / f"{steps}")
         if not whole.step():
             break
-    for path in tmp_path.iterdir():
+    assert len(list(tmp_path.iterdir())) == 6
+    for folder in tmp_path.iterdir():
         resumed = fresh()
-        resumed.load(path)
+        resumed.load(folder)
         assert_same(resumed.results(), whole.results())
         assert [r.nats for r in resumed.results()] == [r.nats for r in whole.results()]
 
 
 def test_a_saved_generation_goes_on_only_as_the_same(model: HybridMamba, tmp_path: Path) -> None:
-    path = tmp_path / "generation.safetensors"
+    path = tmp_path / "put-away"
     generation = Generation(model, [REQUESTS["midi_to_audio"]], VOCABULARY)
     generation.step()
     generation.save(path)
+    generation.step()
+    generation.save(path)
+    assert sorted(file.name for file in path.iterdir()) == ["generation.json", "state-2.safetensors"]
     for other in (
         Generation(model, [replace(REQUESTS["midi_to_audio"], seed=9)], VOCABULARY),
         Generation(model, [REQUESTS["midi_to_audio"]], VOCABULARY, codes=Sampling(0.5)),

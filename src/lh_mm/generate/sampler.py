@@ -14,7 +14,6 @@ Shapes: R rows (2 R with twins), L positions, A tracks, K codebooks, V event ids
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from lh_mm.core.files import write_atomic
+from lh_mm.core.files import read_json, write_atomic, write_json
 from lh_mm.generate.batch import Batcher, without_given
 from lh_mm.generate.request import Request, Result
 from lh_mm.generate.sampling import Sampling, draw, exponential_noise, guided
@@ -36,6 +34,10 @@ from lh_mm.music.vocabulary import EventVocabulary
 
 CHUNK = 256
 """Positions of a row that one call takes at most; prompts are read in chunks."""
+
+
+MANIFEST = "generation.json"
+"""Written last, it names the tensors that belong to it."""
 
 
 @dataclass
@@ -124,7 +126,7 @@ class Generation:
         self.state = model.init_state(len(both), self.device)
         self._last = torch.zeros(len(both), 0)  # (R, D) what the heads read
         self.nats: list[dict[str, tuple[float, int]]] = [{} for _ in self.rows]
-        self.seconds = 0.0
+        self.seconds, self.num_calls = 0.0, 0
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         while self.step():
@@ -148,6 +150,7 @@ class Generation:
         if self.finished:
             return False
         start_s = time.perf_counter()
+        self.num_calls += 1
         self._read()
         self._draw_events()
         self._draw_codes()
@@ -264,36 +267,41 @@ class Generation:
             self.nats[index],
         )
 
-    def save(self, path: Path) -> None:
-        """Put the generation away in one file, whole or not at all; it can go on afterwards."""
+    def save(self, folder: Path) -> None:
+        """Put the generation away; it can go on afterwards. Until it is whole, an older one in `folder` holds."""
         tensors = {f"state{name}": value for name, value in state_tensors(self.state).items()}
         tensors["last"] = self._last
         for i, row in enumerate(self.rows):
             tensors[f"lengths.{i}"] = torch.tensor([len(answer) for answer in row.answers], dtype=torch.int64)
             tensors[f"answers.{i}"] = torch.tensor([v for answer in row.answers for v in answer], dtype=torch.int64)
+        # Copies, for parts of a state may be views or share memory.
+        plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+        name = f"state-{self.num_calls}.safetensors"
+        with write_atomic(folder / name) as file:
+            file.write(save(plain))
         about = {
             "fingerprint": self._fingerprint(),
+            "state": name,
+            "num_calls": self.num_calls,
             "rows": [[row.taken, row.num_positions, row.reported] for row in self.rows],
             "nats": self.nats,
             "seconds": self.seconds,
         }
-        # Copies, for parts of a state may be views or share memory.
-        plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-        with write_atomic(path) as file:
-            file.write(save(plain, metadata={"generation": json.dumps(about)}))
+        write_json(folder / MANIFEST, about)
+        for old in folder.glob("state-*.safetensors"):
+            if old.name != name:
+                old.unlink()
 
-    def load(self, path: Path) -> None:
+    def load(self, folder: Path) -> None:
         """Go on from where `save` left off; this generation must be a fresh one of the same.
 
         Raises:
-            ValueError: if the file is of another model, other requests or other settings.
+            ValueError: if what lies there is of another model, other requests or other settings.
         """
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {}).get("generation", "{}"))
-            names = file.keys()
-            tensors = {name: file.get_tensor(name).to(self.device) for name in names}
-        if about.get("fingerprint") != self._fingerprint():
-            raise ValueError(f"{path} holds a generation of another model, other requests or other settings")
+        about = read_json(folder / MANIFEST)
+        if about["fingerprint"] != self._fingerprint():
+            raise ValueError(f"{folder} holds a generation of another model, other requests or other settings")
+        tensors = {name: value.to(self.device) for name, value in load_file(folder / about["state"]).items()}
         for i, (row, (taken, num_positions, reported)) in enumerate(zip(self.rows, about["rows"], strict=True)):
             values = iter(tensors[f"answers.{i}"].tolist())
             for length in tensors[f"lengths.{i}"].tolist():
@@ -301,7 +309,7 @@ class Generation:
             row.taken, row.num_positions, row.reported = taken, num_positions, reported
         saved = {name.removeprefix("state"): value for name, value in tensors.items()}
         self.state = state_from_tensors(self.state, saved)
-        self._last, self.seconds = tensors["last"], about["seconds"]
+        self._last, self.seconds, self.num_calls = tensors["last"], about["seconds"], about["num_calls"]
         self.nats = [{head: (total, int(n)) for head, (total, n) in row.items()} for row in about["nats"]]
 
     def _fingerprint(self) -> str:
