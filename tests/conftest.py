@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from lh_mm.data.prepared import PreparedSet
 
 # Before any test imports the packages that read them.
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -52,3 +56,31 @@ def sources() -> Path:
 def repository() -> Path:
     """The checkout's root."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def codec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny codec with random weights: it is a codec in every way but the sound."""
+    import torch
+
+    from lh_mm.models.load import save_codec
+    from lh_mm.models.rvq_codec import RvqCodecConfig
+
+    folder = tmp_path_factory.mktemp("codec") / "tiny"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        codec = RvqCodecConfig(width=32, encoder_blocks=1, decoder_blocks=1, codebook_size=64).build()
+    save_codec(codec, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smoke(codec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    """Three pieces with notes, codes and features; one in each split."""
+    from lh_mm.data.prepare import prepare
+    from lh_mm.data.prepared import PreparedSet
+    from lh_mm.data.recipe import load_recipe
+
+    overrides = [f"codec.source={codec_folder}", "pieces=3", "duration_s=8", "features.num_mels=16"]
+    recipe = load_recipe("smoke", overrides).config
+    return PreparedSet(prepare(recipe, root=tmp_path_factory.mktemp("sets"), workers=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +159,7 @@ def _fit(parts: Prepared, run_dir: Path) -> None:
     config, trainer_config = parts.experiment, parts.experiment.trainer
     if trainer_config.threads is not None:
         torch.set_num_threads(trainer_config.threads)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # we say ourselves what matters
     tree = config.model_dump(mode="json")
     with write_atomic(run_dir / "experiment.yaml", "w") as file:
         yaml.safe_dump(tree, file, sort_keys=False, allow_unicode=True)
@@ -230,7 +232,7 @@ def write_bundle(parts: Prepared, system: LanguageSystem, run_dir: Path) -> None
         "data": about["name"],
         "fingerprint": parts.dataset.path.name,
         "licence": about["licence"],
-        "synthetic": about.get("synthetic", False),
+        "synthetic": any(piece.labels.get("synthetic") for piece in parts.dataset.pieces("train")),
         "pieces": len(parts.dataset.pieces("train")),
         "hours": round(sum(piece.duration_s for piece in parts.dataset.pieces("train")) / 3600, 3),
         "steps": int(system.global_step),

@@ -154,6 +154,8 @@ class LanguageSystem(L.LightningModule):
         seconds = self._lap()
         self._positions += num_positions * self.trainer.world_size
         values = {
+            # Lightning's own counter of logged batches is off by one in a resumed run.
+            "step": float(self.global_step),
             **_by_head(sums, "train"),
             "lr": lr,
             "grad_norm": float(norm),
@@ -205,7 +207,7 @@ class LanguageSystem(L.LightningModule):
         if self.trainer.world_size > 1:
             reduce = self.trainer.strategy.reduce
             sums = HeadSums(*(reduce(value.float(), reduce_op="sum") for value in vars(sums).values()))
-        self.log_dict(_by_head(sums, "valid"), rank_zero_only=True)
+        self.log_dict({"step": float(self.global_step), **_by_head(sums, "valid")}, rank_zero_only=True)
         self.log("valid_nats", _by_head(sums, "valid")["valid/nats_total"], prog_bar=True, logger=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

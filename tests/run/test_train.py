@@ -1,0 +1,108 @@
+"""A training can be stopped, resumed, repeated and begun from a bundle; mistakes in its settings never pass."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import lightning
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from lh_mm.core.config import ConfigError
+from lh_mm.core.files import read_json
+from lh_mm.run import train as verb
+from lh_mm.run.bundle import Bundle
+from lh_mm.run.train import plan, train, train_once
+from lh_mm.systems.tracking import read_metrics
+from lh_mm.systems.trainer import StepProgress
+
+TIMES = ("positions_per_s", "memory_gb", "elapsed_s")
+
+
+def numbers(run: Path) -> list[tuple[int, str, float]]:
+    """What a run logged, less what depends on the clock."""
+    return [row for row in read_metrics(run / "metrics.csv") if row[1] not in TIMES]
+
+
+class InterruptAt(StepProgress):
+    """Presses Ctrl-C in the middle of a training."""
+
+    step = 3
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule, *_: object) -> None:
+        super().on_train_batch_end(trainer, module)
+        if trainer.global_step == self.step:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_run_leaves_what_it_promises(tiny_run: Path) -> None:
+    for name in ("experiment.yaml", "environment.json", "metrics.csv", "checkpoints/last.ckpt", "bundle/bundle.json"):
+        assert (tiny_run / name).is_file(), name
+    names = {name for _, name, _ in read_metrics(tiny_run / "metrics.csv")}
+    assert {"train/nats_event", "train/nats_code0", "valid/nats_total", "lr", *TIMES} <= names
+    assert read_json(tiny_run / "environment.json")["hardware"]["cores"] >= 1
+    training = Bundle.load(tiny_run / "bundle").manifest["training"]
+    assert training["steps"] == 6
+    assert training["synthetic"]
+    assert not list(tiny_run.rglob("*.tmp"))
+
+
+def test_stopped_and_resumed_equals_never_stopped(
+    tiny: tuple[str, ...], tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verb, "StepProgress", InterruptAt)
+    stopped = train("demo", tiny, runs=tmp_path)
+    monkeypatch.undo()
+    assert not (stopped / "bundle").exists()
+    assert max(step for step, _, _ in numbers(stopped)) < 6
+    train("demo", (), resume=str(stopped))
+    once, twice = (load_file(run / "bundle" / "model.safetensors") for run in (tiny_run, stopped))
+    assert once.keys() == twice.keys()
+    assert all((once[name] == twice[name]).all() for name in once)
+    assert numbers(stopped) == numbers(tiny_run)
+
+
+def test_an_exact_repeat_and_another_seed(tiny: tuple[str, ...], tiny_run: Path, tmp_path: Path) -> None:
+    other = train("demo", [*tiny, "trainer.seed=1", "trainer.max_steps=2"], runs=tmp_path)
+    first = [row for row in numbers(tiny_run) if row[0] == 1 and row[1].startswith("train/")]
+    assert [row for row in numbers(other) if row[0] == 1 and row[1].startswith("train/")] != first
+
+
+def test_a_finished_training_is_not_done_again(tiny: tuple[str, ...], tiny_run: Path) -> None:
+    assert train_once("demo", tiny, tiny_run.parents[1]) == tiny_run
+
+
+def test_training_begins_with_a_bundle(tiny: tuple[str, ...], tiny_run: Path, tmp_path: Path) -> None:
+    small = [o for o in tiny if not o.startswith("trainer.max_steps")]
+    options = [*small, f"init_from={tiny_run}", "trainer.max_steps=1", "optim.lr=1e-12", "optim.ema_decay=0"]
+    child = train("demo", options, runs=tmp_path)
+    before, after = (load_file(run / "bundle" / "model.safetensors") for run in (tiny_run, child))
+    assert all((before[name] - after[name]).abs().max() < 1e-6 for name in before)
+    assert yaml.safe_load((child / "experiment.yaml").read_text())["init_from"] == str(tiny_run)
+
+
+def test_a_bundle_of_another_model_is_refused(tiny: tuple[str, ...], tiny_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="model: differs from the bundle"):
+        train("demo", [*tiny, f"init_from={tiny_run}", "model.dim=64"], runs=tmp_path)
+
+
+def test_a_plan_runs_nothing(tiny: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = plan("demo", tiny)
+    for word in ("parameters", "memory", "tokens", "time"):
+        assert word in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_both_mistakes_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        train("demo", ["modle.dim=3", "optim.lr=abc"], runs=tmp_path)
+    assert len(caught.value.problems) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_and_biases_offline_leaves_its_folder(tiny: tuple[str, ...], tmp_path: Path) -> None:
+    run = train("demo", [*tiny, "trainer.max_steps=2", "tracking.wandb=offline"], runs=tmp_path)
+    assert list(run.glob("wandb/offline-run-*/*.wandb"))
