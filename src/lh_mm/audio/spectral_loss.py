@@ -3,7 +3,8 @@
 Several windows at once, as in Yamamoto et al. 2020 (Parallel WaveGAN, arXiv:1910.11480) and DAC (Kumar et
 al. 2023, arXiv:2306.06546). The window of 1,024 samples has the bands of the measure that is reported
 (`audio/mel.py`), with a softer floor. The complex and sample terms, which keep the phase of what is predictable
-(kicks, basses), are relative to the level of the example, so that quiet crops count as much as loud ones.
+(kicks, basses), are relative to the level of the batch: relative to each example's own level, the quietest crops
+made the gradient of every third batch. What is quiet is the business of the log-mel.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from torch import Tensor, nn
 from lh_mm.audio.mel import FLOOR, N_FFT, mel_filterbank
 
 _MELS_OF_WINDOW = {2048: 120, 1024: 80, 512: 48, 256: 24}
-_QUIETEST = 0.02
-"""Level (mean magnitude, mean sample) below which an example is not scaled up further: a nearly silent crop must
-not outweigh the others of its batch."""
+_QUIETEST = 0.01
+"""Level (mean magnitude, mean sample) of a batch below which it is not scaled up further."""
 _SOFT_FLOOR = 3.0 * FLOOR
 """Added inside the logarithm instead of a hard floor, so that silence has a gradient and not too large a one."""
 
@@ -46,7 +46,7 @@ class SpectralLoss(nn.Module):
     def forward(
         self, wave: Float[Tensor, "batch samples"], reference: Float[Tensor, "batch samples"]
     ) -> dict[str, Tensor]:
-        """Scalars `mel` (nats), `magnitude`, `complex`, `samples` (relative to the reference's own level)."""
+        """Scalars `mel` (nats), `magnitude`, `complex`, `samples` (relative to the references' level)."""
         with torch.autocast(wave.device.type, enabled=False):
             wave, reference = wave.float(), reference.float()
             mel = magnitude = complex_ = wave.new_zeros(())
@@ -55,13 +55,11 @@ class SpectralLoss(nn.Module):
                 with torch.no_grad():
                     target, target_size = self._spectrum(reference, window)
                     target_mel = self._log_mel(target_size, window)
-                    level = target_size.mean((1, 2)).clamp(min=_QUIETEST)  # (B,)
+                    level = target_size.mean().clamp(min=_QUIETEST)
                 mel = mel + F.l1_loss(self._log_mel(got_size, window), target_mel)
-                magnitude = magnitude + ((got_size - target_size).abs().mean((1, 2)) / level).mean()
-                apart = (got.real - target.real).abs().mean((1, 2)) + (got.imag - target.imag).abs().mean((1, 2))
-                complex_ = complex_ + (apart / level).mean()
-            loudness = reference.abs().mean(1).clamp(min=_QUIETEST)
-            samples = ((wave - reference).abs().mean(1) / loudness).mean()
+                magnitude = magnitude + F.l1_loss(got_size, target_size) / level
+                complex_ = complex_ + (F.l1_loss(got.real, target.real) + F.l1_loss(got.imag, target.imag)) / level
+            samples = F.l1_loss(wave, reference) / reference.abs().mean().clamp(min=_QUIETEST)
         count = len(self.windows)
         return {"mel": mel / count, "magnitude": magnitude / count, "complex": complex_ / count, "samples": samples}
 

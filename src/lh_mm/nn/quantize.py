@@ -133,11 +133,12 @@ class Codebook(nn.Module):
 
 
 class RunningNorm(nn.Module):
-    """Latents to zero mean and unit variance by running statistics, in training as in use.
+    """Latents to zero mean and unit variance by running statistics, with the gradient of a batch norm.
 
-    Without it latents shrink or drift away from codebooks that follow them, and the codes collapse to a few. Not a
-    batch norm: a batch holds a handful of recordings, whose own statistics would tell the decoder what the codes
-    do not.
+    Latents that shift or shrink leave the codebooks behind, and the codes collapse to a few. A batch norm takes such
+    moves out of the gradient, but a batch holds a handful of recordings, whose own statistics would tell the decoder
+    what the codes do not. Batch renormalisation (Ioffe 2017, arXiv:1702.03275) has both: values by running
+    statistics, in training as in use, and gradients through those of the batch.
 
     Args:
         width: D.
@@ -157,9 +158,15 @@ class RunningNorm(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """(B, N, D) float32; in training mode also follow the statistics."""
-        if self.training:
-            self._follow(latents.detach().flatten(0, 1))
-        return (latents - self.mean) * (self.variance + 1e-6).rsqrt()
+        scale = (self.variance + 1e-6).sqrt()
+        if not self.training:
+            return (latents - self.mean) / scale
+        self._follow(latents.detach().flatten(0, 1))
+        scale = (self.variance + 1e-6).sqrt()
+        batch_mean = latents.mean((0, 1))
+        batch_scale = (latents.var((0, 1), correction=0) + 1e-6).sqrt()
+        stretch, shift = (batch_scale / scale).detach(), ((batch_mean - self.mean) / scale).detach()
+        return (latents - batch_mean) / batch_scale * stretch + shift
 
     @torch.no_grad()
     def _follow(self, flat: Tensor) -> None:

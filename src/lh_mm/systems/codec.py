@@ -43,7 +43,7 @@ class CodecLossWeights(Config):
 class CodecOptimConfig(Config):
     """Optimiser and length of a codec's training."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 6e-4
     weight_decay: float = 1e-2
     warmup_steps: int = 300
     max_minutes: float = 60.0
