@@ -42,6 +42,10 @@ FORMAT_VERSION = 1
 """Of the files of a set, and of the events and features in them; raised when what is stored changes meaning."""
 
 
+_FEW_PIECES = 8
+"""So many are done before a process has even started."""
+
+
 class PrepareError(ValueError):
     """Preparation could not finish; what is done is kept, and the message says how to go on."""
 
@@ -52,7 +56,7 @@ def prepare(recipe: Recipe, *, root: Path | None = None, workers: int | None = N
     Args:
         recipe: what to make.
         root: parent of all sets; `$LH_DATA`, by default `./data`.
-        workers: processes; None is one a core, 1 works in this process.
+        workers: processes; None is one a core (for more than a handful of pieces), 1 works in this process.
 
     Returns:
         The set's folder, which holds `DONE`.
@@ -77,7 +81,7 @@ def prepare(recipe: Recipe, *, root: Path | None = None, workers: int | None = N
             missing = [job for job in jobs if not (folder / f"shard.{job.index}.json").exists()]
             if len(missing) < len(jobs):
                 LOGGER.info("going on: %d of %d shards are there", len(jobs) - len(missing), len(jobs))
-            _run(recipe, files, missing, min(workers or _num_cores(), max(1, len(missing))))
+            _run(recipe, files, missing, _num_workers(workers, missing))
             with write_atomic(folder / "recipe.yaml", "w") as handle:
                 yaml.safe_dump(recipe.model_dump(mode="json"), handle, sort_keys=False, allow_unicode=True)
             write_manifest(folder, len(jobs), _about(recipe, folder.name))
@@ -147,9 +151,13 @@ def _jobs(items: Sequence[SourceItem], pieces_per_shard: int, folder: Path) -> l
     return [ShardJob(i, tuple(items[start : start + pieces_per_shard]), folder) for i, start in enumerate(starts)]
 
 
-def _num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _num_workers(asked: int | None, jobs: Sequence[ShardJob]) -> int:
+    """As many as asked, or one for each core that this process may use; none idle, and none for a handful of pieces."""
+    if asked is None:
+        if sum(len(job.items) for job in jobs) <= _FEW_PIECES:
+            return 1
+        asked = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(asked, len(jobs)))
 
 
 @contextmanager
