@@ -238,7 +238,7 @@ def _short(value: Any) -> str:
 
 def _suggest(root: type[BaseModel], owner: type[BaseModel] | None, path: Sequence[str]) -> str:
     key = path[-1]
-    if owner is not None and (near := difflib.get_close_matches(key, list(owner.model_fields), n=1, cutoff=0.6)):
+    if owner is not None and (near := difflib.get_close_matches(key, list(owner.model_fields), n=1, cutoff=0.5)):
         return f" (did you mean '{'.'.join([*path[:-1], near[0]])}'?)"
     elsewhere = [".".join(p) for p in field_paths(root) if p[-1] == key]
     if elsewhere:

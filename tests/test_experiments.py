@@ -1,0 +1,70 @@
+"""Every experiment loads, is built without numbers, and takes two steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lh_mm.core.assets import asset
+from lh_mm.core.config import load_config
+from lh_mm.run.experiment import Experiment, load_experiment
+from lh_mm.run.plan import plan_text, planned_spec
+from lh_mm.run.show import show
+from lh_mm.run.train_codec import CodecExperiment
+
+ROOT = asset("experiments")
+ALL = sorted(str(p.relative_to(ROOT)) for p in ROOT.rglob("*.yaml"))
+CODECS = [name for name in ALL if name.startswith("codec/")]
+MODELS = [name for name in ALL if name not in CODECS]
+SMOKE = (
+    "trainer.max_steps=2", "trainer.batch_size=1", "trainer.valid_every=2", "trainer.valid_batches=1",
+    "trainer.precision=fp32", "trainer.max_minutes=null", "trainer.threads=1", "tracking.tensorboard=false",
+    "model.dim=32", "model.head_dim=16", "model.heads=2", "model.kv_heads=1",
+)  # fmt: skip
+
+
+def test_every_experiment_is_in_the_table() -> None:
+    table = (ROOT / "README.md").read_text()
+    assert [name for name in ALL if f"({name})" not in table] == []
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_codec_experiment_loads(name: str) -> None:
+    assert load_config(CodecExperiment, ROOT / name).config.question
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_loads_asks_its_question_and_is_built_on_meta(name: str) -> None:
+    config = load_experiment(ROOT / name).config
+    assert config.question.endswith("?")
+    with torch.device("meta"):
+        model = config.model.build(planned_spec(config)[0])
+    assert model.num_parameters() > 0
+    assert config.question in plan_text(config)
+    assert f"name: {config.name}" in show(str(ROOT / name))
+
+
+def test_models_that_are_compared_are_of_equal_size() -> None:
+    sizes = []
+    for name in ("demo.yaml", "demo_attention.yaml"):
+        config = load_experiment(ROOT / name).config
+        with torch.device("meta"):
+            sizes.append(config.model.build(planned_spec(config)[0]).num_parameters())
+    assert max(sizes) / min(sizes) < 1.03
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_steps(
+    name: str, codec_folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch
+) -> None:
+    from lh_mm.run.train import train
+
+    monkeypatch.setenv("LH_DATA", str(tmp_path_factory.getbasetemp() / "experiments_data"))
+    config: Experiment = load_experiment(ROOT / name).config
+    small = [f"codec.source: {codec_folder}", "pieces: 3", "duration_s: 8", "features.num_mels: 16"]
+    data = f"data={{recipe: smoke, overrides: {{{', '.join(small)}}}}}"
+    crop = "sequence.length=64" if config.sequence.kind == "remi" else "sequence.crop_s=1"
+    run = train(str(ROOT / name), [data, crop, *SMOKE], runs=tmp_path)
+    assert (run / "bundle" / "model.safetensors").is_file()
