@@ -69,7 +69,7 @@ def model() -> HybridMamba:
         made.event_head.weight.mul_(10)
         assert made.code_head is not None
         made.code_head.weight.mul_(10)
-    return made.eval()
+    return made.eval().requires_grad_(False)
 
 
 def beat(name: str, role: Any, delay: int, num_frames: int) -> EventStream:

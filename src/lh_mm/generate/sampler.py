@@ -31,6 +31,7 @@ from lh_mm.generate.sampling import Sampling, draw, exponential_noise, guided
 from lh_mm.generate.writer import Answer, Ask, Position, Writer
 from lh_mm.models.base import SequenceModel, state_from_tensors, state_tensors
 from lh_mm.music.vocabulary import EventVocabulary
+from lh_mm.nn.layout import lay_out_for_steps
 
 CHUNK = 256
 """Positions of a row that one call takes at most; prompts are read in chunks."""
@@ -123,6 +124,8 @@ class Generation:
         both = [*self.requests, *(r.without_condition() for r in self.requests)] if self._twins else self.requests
         first_slots = [row.writer.first_slot for row in self.rows] * (2 if self._twins else 1)
         self.batcher = Batcher(both, first_slots, spec, self.device)
+        if isinstance(model, torch.nn.Module) and not model.training:
+            lay_out_for_steps(model)
         self.state = model.init_state(len(both), self.device)
         self._last = torch.zeros(len(both), 0)  # (R, D) what the heads read
         self.nats: list[dict[str, tuple[float, int]]] = [{} for _ in self.rows]
