@@ -349,3 +349,19 @@ def test_delays_of_a_task_are_checked() -> None:
 
 def test_note_ids() -> None:
     assert (NOTE_ON, NOTE_OFF) == (0, 128)  # the arithmetic of these tests
+
+
+def test_evaluation_holds_a_split_once(rows: MergedRows) -> None:
+    own = MergedConfig(tasks=(Joint(length_asked=0.0), MidiToAudio(), Infill()), crop_s=1.7).build(rows.prepared)
+    piece = rows.prepared.pieces("train")[0]
+    for kind in ("joint", "midi_to_audio"):
+        parts = [each for each in own.evaluation("train") if each.task == kind and each.piece_id == piece.id]
+        first = np.concatenate([part.row.merged.code_target[:, 0, 0] for part in parts])
+        np.testing.assert_array_equal(first[first >= 0], rows.prepared.codes(piece, "mix")[:, 0])
+        assert sum(part.num_notes for part in parts) == (piece.num_notes if kind == "joint" else 0)
+        slots = own.reader.num_slots(piece, Plan("generated", audio="generated", delay=-2 if kind != "joint" else 0))
+        assert sum(part.seconds for part in parts) == pytest.approx(slots / 75)
+        for part in parts:
+            check_targets(part.row, own.spec)
+    holes = [each for each in own.evaluation("train") if each.task == "infill"]
+    assert holes and all(0 < each.seconds <= 1.7 for each in holes)
