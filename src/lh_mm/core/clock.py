@@ -64,9 +64,7 @@ class TempoMap:
     def __post_init__(self) -> None:
         beats, seconds = np.asarray(self.beats, np.float64), np.asarray(self.seconds, np.float64)
         if beats.ndim != 1 or beats.shape != seconds.shape or len(beats) < 2:
-            raise ValueError(
-                f"a tempo map needs 2 or more (beat, second) knots, got {beats.shape} and {seconds.shape}"
-            )
+            raise ValueError(f"a tempo map needs 2 or more (beat, second) knots, got {beats.shape} and {seconds.shape}")
         if not (np.isfinite(beats).all() and np.isfinite(seconds).all()):
             raise ValueError("a tempo map's knots must be finite")
         if (np.diff(beats) <= 0).any() or (np.diff(seconds) <= 0).any():

@@ -114,7 +114,7 @@ class _StrictLoader(yaml.SafeLoader):
     `on`, `off`, `yes` and `no` are words, as in YAML 1.2; only `true` and `false` are truth values.
     """
 
-    yaml_implicit_resolvers: typing.ClassVar = {
+    yaml_implicit_resolvers: typing.ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:bool"]
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from lh_mm.core.merge import (
     code_targets,
     lay_out,
     order_rows,
+    roles_of,
 )
 
 Hole = tuple[int, int]
@@ -56,7 +58,7 @@ def merge_infill(
     check_streams(events, audio, num_frames)
     if any(s.delay for s in events):
         raise ValueError(f"infill needs delay 0, got {[s.delay for s in events]}")
-    if not any(s.role == "generated" for s in (*events, *audio)):
+    if "generated" not in roles_of(events, audio):
         raise ValueError("infill needs a generated stream")
     before = 0
     for a, b in holes:
@@ -65,7 +67,7 @@ def merge_infill(
         before = b
     parts = [_main_part(events, audio, num_frames, holes)]
     parts += [_hole(events, audio, num_frames, hole, layout) for hole in holes]
-    joined = {
+    joined: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in (
             "kind", "slot", "clock", "event_id", "stream", "codes", "frame",

@@ -159,7 +159,9 @@ def span_of(
     return -lead, num_frames + tail - 1
 
 
-def lay_out(codes: NDArray[np.integer], slots: NDArray[np.int64], layout: Layout, first: int, end: int) -> NDArray:
+def lay_out(
+    codes: NDArray[np.integer], slots: NDArray[np.int64], layout: Layout, first: int, end: int
+) -> NDArray[np.int64]:
     """Codes that stand at frame positions: (S, K) for slots (S,), frames outside [first, end) are ZERO.
 
     `delay`: the position of slot n holds code k of frame n - k; `parallel`: all codes of frame n.
@@ -215,7 +217,7 @@ def merge(
     kind, slot, clock, event_id, stream = rows
     codes, frame = _codes_at(kind, slot, audio, num_frames, layout, ahead)
 
-    length_known = length_asked or any(s.role == "given" for s in (*events, *audio))
+    length_known = length_asked or any(role == "given" for role in roles_of(events, audio))
     generated = next((i for i, s in enumerate(events) if s.role == "generated"), None)
     delay = events[generated].delay if generated is not None else None
     has_tail = last >= num_frames
@@ -228,6 +230,11 @@ def merge(
         np.zeros(len(kind), np.int64), num_frames, start, end - 1, length_known, start == first,
         tuple(s.name for s in events),
     )  # fmt: skip
+
+
+def roles_of(events: Sequence[EventStream], audio: Sequence[AudioStream]) -> list[Role]:
+    """Roles of all streams, event streams first."""
+    return [s.role for s in events] + [track.role for track in audio]
 
 
 def check_streams(events: Sequence[EventStream], audio: Sequence[AudioStream], num_frames: int) -> None:
@@ -251,15 +258,19 @@ def order_rows(events: Sequence[EventStream], start: int, end: int, opening: Kin
     """(kind, slot, clock, event_id, stream) of an opening position and the slots [start, end)."""
     # Given streams in the order listed, then the generated one, then the frame.
     order = sorted(range(len(events)), key=lambda i: events[i].role == "generated")
-    slots, clocks, ids, streams, ranks = [], [], [], [], []
-    for rank, i in enumerate(order):
+    slots: list[NDArray[np.int64]] = []
+    clocks: list[NDArray[np.int64]] = []
+    ids: list[NDArray[np.int64]] = []
+    streams: list[NDArray[np.int64]] = []
+    ranks: list[NDArray[np.int64]] = []
+    for place_in_slot, i in enumerate(order):
         s = events[i]
         low, high = np.searchsorted(s.clocks, [start - s.delay, end - s.delay])
         slots.append(s.clocks[low:high] + s.delay)
         clocks.append(s.clocks[low:high])
         ids.append(s.ids[low:high])
         streams.append(np.full(high - low, i, np.int64))
-        ranks.append(np.full(high - low, rank, np.int64))
+        ranks.append(np.full(high - low, place_in_slot, np.int64))
     frames = np.arange(start, end, dtype=np.int64)
     none = np.full(len(frames), -1, np.int64)
     slot = np.concatenate([*slots, frames]).astype(np.int64)

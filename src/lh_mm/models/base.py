@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lh_mm.core.streams import SequenceSpec, StreamBatch
 
@@ -87,7 +87,7 @@ class SequenceModel(Protocol):
         ...
 
     def num_parameters(self) -> int:
-        """Trainable parameters."""
+        """Parameters, frozen or not."""
         ...
 
     def flops_per_position(self, length: int) -> float:
@@ -97,6 +97,10 @@ class SequenceModel(Protocol):
     def parameters(self, recurse: bool = True) -> Any:
         """As of `torch.nn.Module`."""
         ...
+
+
+class SequenceModule(nn.Module, SequenceModel):
+    """A sequence model that is a torch module, as training and bundles need it: a type, nothing is inherited."""
 
 
 def state_tensors(state: State, at: str = "") -> dict[str, Tensor]:

@@ -99,6 +99,4 @@ def head_sums(model: SequenceModel, batch: StreamBatch, state: State | None = No
     nats = target_nats(model, batch, state)
     assert batch.code_target is not None
     count = (batch.code_target >= 0).sum((0, 1))
-    return HeadSums(
-        nats.event.sum(), torch.tensor(len(nats.event), device=nats.event.device), nats.code.sum(0), count
-    )
+    return HeadSums(nats.event.sum(), torch.tensor(len(nats.event), device=nats.event.device), nats.code.sum(0), count)

@@ -112,6 +112,19 @@ class Bundle:
         return load_codec(self.path / CODEC) if (self.path / CODEC).is_dir() else None
 
     @property
+    def event_vocabulary(self) -> EventVocabulary:
+        """The vocabulary of a merged sequence.
+
+        Raises:
+            ValueError: for a bundle of a symbolic tokenizer.
+        """
+        if not isinstance(self.vocabulary, EventVocabulary):
+            raise ValueError(
+                f"bundle '{self.manifest['name']}' is of a symbolic tokenizer, it does not generate slot by slot"
+            )
+        return self.vocabulary
+
+    @property
     def features(self) -> LogMelConfig | None:
         """Settings of the front end's features."""
         settings = self.manifest.get("features")

@@ -22,6 +22,7 @@ from lh_mm.core.files import write_json
 from lh_mm.core.log import console, progress
 from lh_mm.core.reproduce import environment
 from lh_mm.data.prepared import PieceInfo, PreparedSet
+from lh_mm.data.symbolic import RemiRows
 from lh_mm.evaluate.bootstrap import bootstrap_mean
 from lh_mm.evaluate.four_rows import Crop, judge
 from lh_mm.evaluate.likelihood import fixed_rows, measure_likelihood
@@ -107,7 +108,7 @@ def measure(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, crop
             rows = fixed_rows(source, settings.split, settings.likelihood_rows, bundle.vocabulary.begins_note)
         likelihood = measure_likelihood(bundle.model, rows, bundle.spec)
         result["likelihood"] = likelihood.model_dump(mode="json")
-    if not bundle.spec.merged:
+    if isinstance(source, RemiRows):
         if settings.ngram_order:
             result["floor"] = symbolic_floor(source, settings.split, settings.ngram_order)
         return result
@@ -160,7 +161,7 @@ def run_batches(
         for start in range(0, len(requests), settings.batch_size):
             batch = requests[start : start + settings.batch_size]
             results += Generation(
-                bundle.model, batch, bundle.vocabulary, events=sampling, codes=sampling, guidance=guidance
+                bundle.model, batch, bundle.event_vocabulary, events=sampling, codes=sampling, guidance=guidance
             ).results()
             shown.advance(len(batch))
     return results, time.perf_counter() - started
@@ -240,7 +241,7 @@ def _audio_to_midi(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfi
         seed = settings.seed * 100_003 + i
         requests.append(asker.audio_to_midi(sound, controls=controls_of(bundle, piece), is_crop=frame > 0, seed=seed))
     results, _ = run_batches(bundle, requests, settings, "notes for sound")
-    made = [decode_events(r.clocks, r.ids, rate, r.num_frames, bundle.vocabulary) for r in results]
+    made = [decode_events(r.clocks, r.ids, rate, r.num_frames, bundle.event_vocabulary) for r in results]
     ids = [piece.id for piece, _ in chosen]
     others = [
         next((j for k in range(1, len(ids)) if ids[j := (i + k) % len(ids)] != ids[i]), None) for i in range(len(ids))
@@ -276,7 +277,9 @@ def _compositions(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig
         data.append(score.crop(start_s, start_s + settings.crop_s))
         # The request's tempo says where beats are: a composition has no tempo map of its own.
         made.append(
-            decode_events(result.clocks, result.ids, rate, result.num_frames, bundle.vocabulary, data[-1].tempo_map)
+            decode_events(
+                result.clocks, result.ids, rate, result.num_frames, bundle.event_vocabulary, data[-1].tempo_map
+            )
         )
     ids = [piece.id for piece, _ in chosen]
     return {"generated": _statistics(made, ids), "data": _statistics(data, ids), "num_pieces": len(ids)}

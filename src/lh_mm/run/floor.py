@@ -38,7 +38,7 @@ def symbolic_floor(source: RemiRows, split: str, max_order: int) -> dict[str, An
 
 def _tokens(source: RemiRows, split: str) -> list[tuple[NDArray[np.integer], int]]:
     """Ids and number of notes of each piece."""
-    encoded = []
+    encoded: list[tuple[NDArray[np.integer], int]] = []
     for piece in source.prepared.pieces(split):  # type: ignore[arg-type]
         score = source.prepared.score(piece)
         if score is not None and piece.num_notes:

@@ -132,7 +132,12 @@ class Musician:
         request = replace(request, controls=dict(controls or {}), seed=seed)
         sampling = Sampling(temperature, top_k, top_p)
         generation = Generation(
-            self.bundle.model, [request], self.bundle.vocabulary, events=sampling, codes=sampling, guidance=guidance
+            self.bundle.model,
+            [request],
+            self.bundle.event_vocabulary,
+            events=sampling,
+            codes=sampling,
+            guidance=guidance,
         )
         started = time.perf_counter()
         result = _run(generation, resume_in, self.ask.rate_hz)
@@ -213,7 +218,7 @@ class Musician:
             return given
         clocks, ids = (stream.clocks, stream.ids) if stream.role == "given" else (result.clocks, result.ids)
         tempo_map = None if given is None else given.tempo_map
-        return decode_events(clocks, ids, self.ask.rate_hz, result.num_frames, self.bundle.vocabulary, tempo_map)
+        return decode_events(clocks, ids, self.ask.rate_hz, result.num_frames, self.bundle.event_vocabulary, tempo_map)
 
     def _wave_of(self, result: Result) -> NDArray[np.float32] | None:
         if not result.codes or self.bundle.codec is None:

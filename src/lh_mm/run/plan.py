@@ -15,6 +15,7 @@ from lh_mm.core.streams import SequenceSpec, StreamSpec
 from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.recipe import load_recipe
 from lh_mm.models.load import load_codec
+from lh_mm.music.remi import Remi
 from lh_mm.music.vocabulary import EventVocabulary
 from lh_mm.run.experiment import Experiment
 from lh_mm.systems.trainer import faster_precision
@@ -64,9 +65,12 @@ def planned_spec(experiment: Experiment) -> tuple[SequenceSpec, str]:
     """The streams that the experiment's data will have, without preparing it, and what was assumed."""
     sequence = experiment.sequence
     if not isinstance(sequence, MergedConfig):
-        return sequence.planned_spec(), "the symbolic tokenizer's own vocabulary"
+        remi = Remi((0, 1, 2), sequence.positions, sequence.beats_per_bar, sequence.max_duration)
+        return SequenceSpec(
+            (StreamSpec("midi", "midi", remi.size),), 75.0, merged=False
+        ), "three instruments, no controls"
     recipe = load_recipe(experiment.data.recipe or "folder", _folder_overrides(experiment)).config
-    rate_hz = recipe.rate_hz
+    rate_hz = recipe.rate_hz or 75.0
     streams = [StreamSpec("midi", "midi", EventVocabulary(sequence.velocity_bins).size)]
     if recipe.codec is not None:
         codec = load_codec(recipe.codec.source)

@@ -89,7 +89,7 @@ class Asker:
     def events(self, score: Score, role: str, delay: int, num_frames: int) -> EventStream:
         """A score's notes as the stream `midi`, made legal at the model's rate."""
         legal, _ = legalise(score, self.rate_hz, num_frames)
-        events = encode_events(legal.notes, self.rate_hz, num_frames, self.bundle.vocabulary)
+        events = encode_events(legal.notes, self.rate_hz, num_frames, self.bundle.event_vocabulary)
         as_int = (events.clocks.astype(np.int64), events.ids.astype(np.int64), events.onset_clocks.astype(np.int64))
         return EventStream(MIDI, role, delay, *as_int)  # type: ignore[arg-type]
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import yaml
-from torch import nn
 
 from lh_mm.core.config import ConfigError, load_config
 from lh_mm.core.files import write_atomic, write_json
@@ -227,7 +226,6 @@ def write_bundle(parts: Prepared, system: LanguageSystem, run_dir: Path) -> None
 
     about = parts.dataset.about
     config = parts.experiment
-    assert isinstance(parts.model, nn.Module)
     training = {
         "data": about["name"],
         "fingerprint": parts.dataset.path.name,

@@ -128,12 +128,13 @@ def train_codec(experiment: str | Path = "codec/rvq", overrides: Sequence[str] =
     return f"{out / 'codec'}: codec {codec.fingerprint[:12]}, {codec.num_codebooks} x {codec.codebook_size} codes"
 
 
-def fit_codec(experiment: CodecExperiment, out: Path) -> RvqCodec:
+def fit_codec(experiment: CodecExperiment, out: Path, stop_after_steps: int | None = None) -> RvqCodec:
     """Train, or go on training, and write the averaged codec to `out/codec`.
 
     Args:
         experiment: what to train.
         out: run folder: checkpoints, metrics, and at the end `codec/`.
+        stop_after_steps: leave off early, as if interrupted; the schedule stays that of the whole.
     """
     if experiment.threads:
         torch.set_num_threads(experiment.threads)
@@ -156,7 +157,7 @@ def fit_codec(experiment: CodecExperiment, out: Path) -> RvqCodec:
     valid = valid_crops(corpus, experiment.valid_crops, experiment.data.sample_rate)
     trainer = lightning.Trainer(
         default_root_dir=out,
-        max_steps=experiment.optim.max_steps,
+        max_steps=stop_after_steps or experiment.optim.max_steps,
         max_epochs=-1,
         accelerator="auto",
         devices=1,

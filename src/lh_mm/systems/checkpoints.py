@@ -34,7 +34,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
         # Plain tensors and values only, whoever wrote the file.
-        return torch.load(path, map_location=map_location or "cpu", weights_only=True)  # type: ignore[no-any-return]
+        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
 
 
 class SaveLast(Callback):

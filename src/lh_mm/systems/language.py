@@ -22,7 +22,7 @@ from torch import Tensor
 
 from lh_mm.core.config import Config
 from lh_mm.core.streams import StreamBatch
-from lh_mm.models.base import SequenceModel
+from lh_mm.models.base import SequenceModule
 from lh_mm.models.likelihood import HeadSums, head_sums
 from lh_mm.nn.groups import parameter_groups
 from lh_mm.systems.optim import AverageWeights, OptimConfig
@@ -61,7 +61,7 @@ class LanguageSystem(L.LightningModule):
 
     def __init__(
         self,
-        model: SequenceModel,
+        model: SequenceModule,
         optim: OptimConfig,
         weights: LossWeights,
         *,
@@ -147,7 +147,7 @@ class LanguageSystem(L.LightningModule):
     def _unsynchronised(self, more_to_come: bool) -> AbstractContextManager[None]:
         strategy = self.trainer.strategy
         if more_to_come and isinstance(strategy, ParallelStrategy) and self.trainer.world_size > 1:
-            return strategy.block_backward_sync()  # type: ignore[no-any-return]
+            return strategy.block_backward_sync()
         return nullcontext()
 
     def _log_step(self, sums: HeadSums, lr: float, norm: Tensor, num_positions: int) -> None:

@@ -129,5 +129,3 @@ class StepProgress(Callback):
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
         if hasattr(self, "_context"):
             self._context.__exit__(None, None, None)
-
-
