@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 
@@ -88,3 +90,51 @@ def test_validation_is_the_same_every_time(rows: MergedRows) -> None:
 def test_settings_that_make_no_batch_are_refused(rows: MergedRows, setting: str) -> None:
     with pytest.raises(ValueError, match=f"{setting} should be 1 or more, got 0"):
         MusicData(rows, **{"batch_size": 1, setting: 0})
+
+
+class _Listener(L.LightningModule):
+    """A model that only remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[list[list[int]]] = []
+        self.automatic_optimization = False
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def training_step(self, batches: list[StreamBatch], batch_idx: int) -> None:
+        self.seen.append(ids(batches))
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        optimizer.step()
+
+    def validation_step(self, batches: list[StreamBatch], batch_idx: int) -> None:
+        assert len(batches) == 1
+
+
+def trainer(folder: Path, max_steps: int) -> L.Trainer:
+    return L.Trainer(
+        default_root_dir=folder, max_steps=max_steps, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, val_check_interval=2,
+        check_val_every_n_epoch=None, use_distributed_sampler=False,
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trainers_checkpoint_holds_the_order(rows: MergedRows, tmp_path: Path) -> None:
+    """The counter is right in Lightning's own hands, which fetch ahead and validate in between."""
+
+    def data() -> MusicData:
+        return MusicData(rows, batch_size=2, accumulate=2, valid_batches=2)
+
+    whole = _Listener()
+    trainer(tmp_path, 5).fit(whole, datamodule=data())
+    first, second = _Listener(), _Listener()
+    stopped = trainer(tmp_path, 3)
+    stopped.fit(first, datamodule=data())
+    stopped.save_checkpoint(tmp_path / "stopped.ckpt")
+    trainer(tmp_path, 5).fit(second, datamodule=data(), ckpt_path=tmp_path / "stopped.ckpt")
+    assert len(whole.seen) == 5 and first.seen == whole.seen[:3]
+    assert second.seen == whole.seen[3:]
