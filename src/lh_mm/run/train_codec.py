@@ -23,7 +23,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lh_mm.audio.instruments.synth import Synth
 from lh_mm.core.assets import asset
@@ -174,12 +174,16 @@ def fit_codec(experiment: CodecExperiment, out: Path, stop_after_steps: int | No
     trainer.fit(
         system,
         DataLoader(_Batches(sampler, first), batch_size=None),
-        DataLoader(list(valid), batch_size=8) if len(valid) else None,
+        DataLoader(TensorDataset(valid), batch_size=8, collate_fn=_stacked) if len(valid) else None,
         ckpt_path=last if last.exists() else None,
         weights_only=True,
     )
     trainer.save_checkpoint(last, weights_only=False)
     return save_codec(system.shipped_codec, out / "codec", replace=True)
+
+
+def _stacked(rows: list[tuple[Tensor]]) -> Tensor:
+    return torch.stack([crop for (crop,) in rows])
 
 
 class _Lines(Callback):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import lightning
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from lh_mm.audio.spectral_loss import SpectralLoss
 from lh_mm.core.config import Config
@@ -76,7 +76,7 @@ class CodecSystem(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.codec, self.optim, self.weights, self.precision = codec, optim, weights, precision
-        self.averaged = AveragedModel(codec, multi_avg_fn=get_ema_multi_avg_fn(optim.average_decay))
+        self.averaged = AveragedModel(codec, multi_avg_fn=self._average)
         self.averaged.requires_grad_(False)
         self.loss = SpectralLoss(codec.sample_rate)
         self.generator = torch.Generator().manual_seed(seed)
@@ -131,6 +131,12 @@ class CodecSystem(lightning.LightningModule):
                 self.log(f"train/batch_perplexity_{k}", perplexity[k].float())
                 self.log(f"train/dead_{k}", quantized.num_dead[k].float())
         return total
+
+    def _average(self, averages: Any, values: Any, num_averaged: Any) -> None:
+        """Exponential average that begins short, so that it can be judged from the first steps on."""
+        count = int(num_averaged)
+        decay = min(self.optim.average_decay, (1.0 + count) / (10.0 + count))
+        torch._foreach_lerp_(list(averages), list(values), 1.0 - decay)
 
     def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
         self.averaged.update_parameters(self.codec)
