@@ -44,7 +44,14 @@ def made_small(command: str) -> list[str]:
 
 
 def test_the_readme_has_what_a_newcomer_needs() -> None:
-    assert {words[0] for words in map(made_small, commands())} >= {"doctor", "data", "train", "info", "generate", "render"}
+    assert {words[0] for words in map(made_small, commands())} >= {
+        "doctor",
+        "data",
+        "train",
+        "info",
+        "generate",
+        "render",
+    }
     assert "make demo" in "".join(blocks("sh"))
     assert "make test" in "".join(blocks("sh"))
 

@@ -1,0 +1,113 @@
+"""Every task of a bundle from files to files; what was asked is written down, and asking twice is free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lh_mm.audio.io import read_audio, write_audio
+from lh_mm.core.files import read_json
+from lh_mm.music.compose import compose
+from lh_mm.music.midi_io import read_midi, write_midi
+from lh_mm.run.generate import Musician, generate
+
+OPTIONS = {
+    "task": None, "midi": None, "audio": None, "duration_s": None, "prompt_s": None, "hole_s": None, "controls": (),
+    "temperature": 1.0, "top_k": 0, "top_p": 1.0, "guidance": 1.0, "seed": 0,
+}  # fmt: skip
+LENGTH_S = 0.4
+
+
+@pytest.fixture(scope="module")
+def midi(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("asked") / "in.mid"
+    score = compose(1, "house", 12).score
+    assert score is not None
+    write_midi(score.crop(4.0, 4.0 + LENGTH_S), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def wav(midi: Path) -> Path:
+    path = midi.with_name("in.wav")
+    rng = np.random.default_rng(0)
+    write_audio(path, rng.normal(0, 0.1, (1, round(LENGTH_S * 24_000))).astype(np.float32), 24_000)
+    return path
+
+
+def ask(run: Path, out: Path, **options: object) -> Path:
+    return generate(str(run), out, **{**OPTIONS, **options})  # type: ignore[arg-type]
+
+
+def test_sound_for_notes(tiny_run: Path, midi: Path, tmp_path: Path) -> None:
+    style = Musician.load(str(tiny_run)).bundle.spec.controls[0].values[0]
+    out = ask(
+        tiny_run, tmp_path / "made.wav", midi=midi, duration_s=LENGTH_S, controls=[f"style={style}"], guidance=1.5
+    )
+    wave, rate = read_audio(out)
+    assert wave.shape == (1, round(LENGTH_S * rate))
+    assert np.isfinite(wave).all()
+    about = read_json(tmp_path / "made.json")
+    assert about["task"] == "midi_to_audio"
+    assert (about["seed"], about["controls"], about["guidance"]) == (0, {"style": style}, 1.5)
+    given, kept = read_midi(midi), read_midi(tmp_path / "made.mid")
+    assert len(kept) <= len(given)
+    assert set(kept.notes["pitch"]) <= set(given.notes["pitch"])
+
+
+def test_the_same_request_is_not_done_again_and_another_is(tiny_run: Path, midi: Path, tmp_path: Path) -> None:
+    first = ask(tiny_run, tmp_path / "a.wav", midi=midi, duration_s=0.2)
+    made = first.stat().st_mtime_ns
+    assert ask(tiny_run, tmp_path / "a.wav", midi=midi, duration_s=0.2).stat().st_mtime_ns == made
+    sound = first.read_bytes()
+    ask(tiny_run, tmp_path / "a.wav", midi=midi, duration_s=0.2, seed=1)
+    assert first.read_bytes() != sound
+    ask(tiny_run, tmp_path / "a.wav", midi=midi, duration_s=0.2)
+    assert first.read_bytes() == sound
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_notes_for_sound_and_a_continuation(tiny_run: Path, wav: Path, midi: Path, tmp_path: Path) -> None:
+    out = ask(tiny_run, tmp_path / "notes.wav", audio=wav, duration_s=0.1, temperature=0.0)
+    assert out.suffix == ".mid"
+    assert read_json(tmp_path / "notes.json")["task"] == "audio_to_midi"
+    longer = ask(tiny_run, tmp_path / "on.wav", midi=midi, task="continue", prompt_s=0.2, duration_s=0.3)
+    wave, rate = read_audio(longer)
+    assert wave.shape[1] == round(0.3 * 75 + 0.4999) * 320
+    assert rate == 24_000
+
+
+def test_infill_leaves_its_surroundings(tiny_run: Path, midi: Path, tmp_path: Path) -> None:
+    ask(tiny_run, tmp_path / "mended.wav", midi=midi, task="infill", hole_s="0.1:0.2", duration_s=LENGTH_S)
+    before, after = (
+        {(round(n["start_s"], 2), n["pitch"]) for n in read_midi(path).notes if not 0.08 < n["start_s"] < 0.22}
+        for path in (midi, tmp_path / "mended.mid")
+    )
+    assert {pitch for _, pitch in before} == {pitch for _, pitch in after}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": "sing"}, "--task should be one of"),
+        ({"task": "midi_to_audio"}, "--midi"),
+        ({"task": "infill"}, "--hole-s"),
+        ({"hole_s": "1-2"}, "START:END"),
+        ({"controls": ["loud"]}, "name=value"),
+        ({"controls": ["style=polka"], "duration_s": 0.1}, "polka"),
+        ({"duration_s": -1.0}, "above 0"),
+    ],
+)
+def test_mistakes_name_their_flag(tiny_run: Path, tmp_path: Path, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ask(tiny_run, tmp_path / "x.wav", **options)
+    assert not (tmp_path / "x.wav").exists()
+
+
+def test_from_python(tiny_run: Path, midi: Path) -> None:
+    music = Musician.load(str(tiny_run)).generate(midi=midi, duration_s=0.2, seed=3)
+    assert music.wave is not None
+    assert music.wave.shape == (1, 15 * 320)
+    assert music.about["seed"] == 3
