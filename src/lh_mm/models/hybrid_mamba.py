@@ -187,7 +187,7 @@ class HybridMamba(nn.Module):
                 out, new = layer(u), None
             if new is not None:
                 after.append(new)
-            x = x + self.dropout(out)  # float32 under autocast: the sum of both types
+            x = x + (self.dropout(out) if self.training else out)  # float32 under autocast: the sum of both types
         h = self.final_norm(x)
         if state is None:
             return h, None
@@ -311,8 +311,8 @@ class HybridMamba(nn.Module):
         return HybridState(layers, keys, state.index + counts, document, slot, sound)
 
     def num_parameters(self) -> int:
-        """Trainable parameters."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+        """Parameters, frozen or not."""
+        return sum(p.numel() for p in self.parameters())
 
     def flops_per_position(self, length: int) -> float:
         """Forward operations of a position in a sequence of `length`, both heads included."""
