@@ -70,6 +70,8 @@ def codec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         codec = RvqCodecConfig(width=32, encoder_blocks=1, decoder_blocks=1, codebook_size=64).build()
+        for codebook in codec.quantizer.codebooks:
+            codebook.vectors.normal_()  # untrained they are all zero, and every code would sound the same
     save_codec(codec, folder)
     return folder
 

@@ -108,7 +108,7 @@ def test_long_sound_in_blocks_equals_the_whole(monkeypatch: pytest.MonkeyPatch) 
 def test_settings_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"22050.*75"):
         LogMelConfig().build(22_050, 75.0 + 1 / 3)
-    with pytest.raises(ValueError, match="window_s=0.3"):
+    with pytest.raises(ValueError, match=r"window_s=0\.3"):
         LogMelConfig(window_s=0.3).build(RATE, HZ)
     with pytest.raises(ValueError, match="mono"):
         MEL(torch.zeros(1, 2, 100))

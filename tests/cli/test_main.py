@@ -66,3 +66,13 @@ def test_render_from_the_command_line(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert (tmp_path / "a.wav").is_file()
     assert list(tmp_path.glob("a.*.wav"))
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lh_mm.run.info.info", interrupted)
+    result = CliRunner().invoke(cli.app, ["info", "demo"])
+    assert result.exit_code == 130
+    assert "the same command goes on" in result.output

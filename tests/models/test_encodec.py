@@ -12,7 +12,6 @@ from lh_mm.core.merge import ZERO
 from lh_mm.models.encodec import PUBLISHED_NAME, EncodecCodec, EncodecConfig
 from lh_mm.models.load import load_codec
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 
 

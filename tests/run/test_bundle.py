@@ -68,4 +68,4 @@ def test_runs_are_found_as_people_name_them(tiny_run: Path) -> None:
         assert find_run(name, runs) == tiny_run
     assert find_bundle(str(tiny_run)) == tiny_run / "bundle"
     with pytest.raises(ValueError, match="did you mean latest"):
-        find_run("latset", runs)
+        find_run("latets", runs)

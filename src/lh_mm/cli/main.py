@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import typer
+import typer.core
 
 from lh_mm.cli import codec, compare, data, demo, doctor, evaluate, generate, info, render, show, train
 
@@ -23,8 +25,26 @@ A RUN is a folder, a run id, `latest`, or `demo` (the weights that ship with the
 lives in $LH_DATA (default ./data), runs in ./runs. Settings are overridden as key=value: `lh show X.yaml`
 lists them all."""
 
+
+class Verbs(typer.core.TyperGroup):
+    """The verbs; Ctrl-C ends one with a word on how to go on, not with "Aborted!"."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; exit code 130 after Ctrl-C, as shells expect."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.stderr.write("\nstopped; what was finished is kept, the same command goes on from there\n")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
-    help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    cls=Verbs,
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
@@ -43,9 +63,6 @@ def main() -> None:
     """Run `lh`; a user's mistake ends with its message and exit code 2, not with a traceback."""
     try:
         app()
-    except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; what was finished is kept, the same command goes on from there\n")
-        sys.exit(130)
     except (ValueError, OSError) as error:
         if os.environ.get("LH_DEBUG"):
             raise
