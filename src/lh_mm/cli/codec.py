@@ -40,16 +40,11 @@ def decode(
 def train(
     experiment: Annotated[str, typer.Argument(help="A codec experiment: a file, or its name.")] = "codec/rvq",
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value")] = None,
-    out: Annotated[Path, typer.Option(help="The run's folder; a run that was stopped there goes on.")] = Path(
-        "runs/codec"
-    ),
+    out: Annotated[Path | None, typer.Option(help="The run's folder; a run that was stopped there goes on.")] = None,
 ) -> None:
     """Train the small RVQ codec; `out/codec` can be used as a codec afterwards."""
-    from lh_mm.core.config import load_config
     from lh_mm.core.log import setup_logging
     from lh_mm.run import train_codec as verb
-    from lh_mm.run.runs import find_file
 
     setup_logging()
-    config = load_config(verb.CodecExperiment, find_file(experiment, "experiments"), overrides or []).config
-    verb.train_codec(config, out)
+    typer.echo(verb.train_codec(experiment, overrides or [], out))

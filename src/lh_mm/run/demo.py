@@ -17,6 +17,7 @@ import numpy as np
 
 from lh_mm.audio.instruments.synth import Synth
 from lh_mm.audio.pictures import piano_roll, spectrogram
+from lh_mm.core.assets import assets_root
 from lh_mm.core.files import read_json, sha256_of
 from lh_mm.core.log import console
 from lh_mm.core.reproduce import environment
@@ -31,7 +32,7 @@ from lh_mm.run.compare import settings_that_differ, table_of
 from lh_mm.run.evaluate import EVALUATION, MIN_NOTES, evaluate_on, held_out_crops
 from lh_mm.run.experiment import load_experiment
 from lh_mm.run.generate import Musician, decode_codes, generate
-from lh_mm.run.runs import find_bundle
+from lh_mm.run.runs import DEMO, find_bundle
 from lh_mm.run.scores import scores_of
 from lh_mm.run.train import prepare_data, train_once
 from lh_mm.systems.tracking import read_metrics
@@ -69,12 +70,15 @@ def demo(out: Path, *, smoke: bool = False) -> str:
     dataset = prepare_data(config.data)
     console().print("2/4 two short trainings: a hybrid, and attention alone at equal size")
     runs = [train_once(name, overrides, out / "trainings") for name in EXPERIMENTS]
-    console().print("3/4 the shipped weights make music")
-    sounds = _make_music(dataset, out / "music", scale=0.2 if smoke else 1.0)
-    console().print("4/4 all three on the same held-out pieces")
+    shipped = (assets_root() / "weights" / DEMO / "bundle.json").is_file()
+    musician = DEMO if shipped else str(runs[0])
+    console().print(f"3/4 {'the shipped weights make' if shipped else 'the hybrid just trained makes'} music")
+    sounds = _make_music(musician, dataset, out / "music", scale=0.2 if smoke else 1.0)
+    console().print("4/4 all on the same held-out pieces")
     settings = config.evaluate
     judged = [_judge(run, dataset, settings, run) for run in runs]
-    judged.append(_judge(find_bundle("demo"), dataset, settings, out / "shipped"))
+    if shipped:
+        judged.append(_judge(find_bundle(DEMO), dataset, settings, out / "shipped"))
     page = write_report(_report(judged, sounds, dataset, time.perf_counter() - started), out / "report.html")
     return f"{page} ({time.perf_counter() - started:.0f} s)\nopen it in a browser: it needs no network"
 
@@ -101,9 +105,10 @@ def _judge(run: Path, dataset: PreparedSet, settings: EvaluateConfig, out: Path)
     return Judged(scores, bundle.experiment.model_dump(mode="json"), curve)
 
 
-def _make_music(dataset: PreparedSet, folder: Path, scale: float) -> list[Section]:
-    """What the shipped weights do with held-out notes: play them, and continue them."""
-    musician = Musician.load("demo")
+def _make_music(run: str, dataset: PreparedSet, folder: Path, scale: float) -> list[Section]:
+    """What a bundle does with held-out notes: play them, and continue them."""
+    musician = Musician.load(run)
+    whose = "the shipped weights" if run == DEMO else f"{musician.bundle.manifest['name']}, trained for this page"
     played_s, prompt_s, continued_s = PLAYED_S * scale, PROMPT_S * scale, CONTINUED_S * scale
     chosen = held_out_crops(dataset, "test", 1, played_s, seed=0)
     if not chosen:
@@ -120,10 +125,10 @@ def _make_music(dataset: PreparedSet, folder: Path, scale: float) -> list[Sectio
         "seed": 0,
     }  # fmt: skip
     played = generate(
-        "demo", folder / "played.wav", task="midi_to_audio", midi=midi, duration_s=played_s, prompt_s=None, **options
+        run, folder / "played.wav", task="midi_to_audio", midi=midi, duration_s=played_s, prompt_s=None, **options
     )
     continued = generate(
-        "demo", folder / "continued.wav", task="continue", midi=midi, duration_s=continued_s, prompt_s=prompt_s,
+        run, folder / "continued.wav", task="continue", midi=midi, duration_s=continued_s, prompt_s=prompt_s,
         **options,
     )  # fmt: skip
     rate = musician.sample_rate
@@ -141,7 +146,7 @@ def _make_music(dataset: PreparedSet, folder: Path, scale: float) -> list[Sectio
             (
                 _audio("The notes, played by the synthesizer", original, rate, notes),
                 _audio("The same through the codec: the best any model of these codes can reach", round_trip, rate),
-                _audio("Written by the shipped weights from the notes alone", _read(played, rate), rate),
+                _audio(f"Written by {whose} from the notes alone", _read(played, rate), rate),
             ),
         ),
         Section(
