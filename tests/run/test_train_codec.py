@@ -12,7 +12,7 @@ from lh_mm.data.splits import split_of
 from lh_mm.models.load import load_codec
 from lh_mm.models.rvq_codec import RvqCodecConfig
 from lh_mm.run.train_codec import CodecExperiment, fit_codec, train_codec
-from lh_mm.systems.codec import CodecLossWeights, CodecOptimConfig, CodecSystem
+from lh_mm.systems.codec import CodecLossConfig, CodecOptimConfig, CodecSystem
 
 TINY = RvqCodecConfig(width=16, latent_width=8, codebook_size=16, encoder_blocks=1, decoder_blocks=1)
 
@@ -70,7 +70,7 @@ def test_the_shipped_experiment_is_valid_and_mistakes_are_named(tmp_path: Path) 
 
 def test_the_schedule_ends_by_time_or_by_steps() -> None:
     optim = CodecOptimConfig(learning_rate=1.0, warmup_steps=1, max_minutes=10, max_steps=100)
-    system = CodecSystem(TINY.build(), optim, CodecLossWeights(), 0, "fp32")
+    system = CodecSystem(TINY.build(), optim, CodecLossConfig(), 0, "fp32")
     assert system.learning_rate() == pytest.approx(1.0)
     system.trained_s = 300.0
     assert system.progress == pytest.approx(0.5)
@@ -81,12 +81,12 @@ def test_the_schedule_ends_by_time_or_by_steps() -> None:
 
 
 def test_the_time_already_used_comes_back_with_a_checkpoint() -> None:
-    system = CodecSystem(TINY.build(), CodecOptimConfig(), CodecLossWeights(), 0, "fp32")
+    system = CodecSystem(TINY.build(), CodecOptimConfig(), CodecLossConfig(), 0, "fp32")
     system.trained_s = 123.0
     torch.rand(3, generator=system.generator)
     checkpoint: dict[str, object] = {}
     system.on_save_checkpoint(checkpoint)
-    other = CodecSystem(TINY.build(), CodecOptimConfig(), CodecLossWeights(), 1, "fp32")
+    other = CodecSystem(TINY.build(), CodecOptimConfig(), CodecLossConfig(), 1, "fp32")
     other.on_load_checkpoint(checkpoint)
     assert other.trained_s == 123.0
     assert torch.equal(torch.rand(3, generator=other.generator), torch.rand(3, generator=system.generator))

@@ -36,7 +36,7 @@ from lh_mm.models.load import save_codec
 from lh_mm.models.rvq_codec import RvqCodec, RvqCodecConfig
 from lh_mm.music.compose import VERSION as COMPOSER_VERSION
 from lh_mm.music.compose import compose
-from lh_mm.systems.codec import LOG_EVERY_STEPS, CodecLossWeights, CodecOptimConfig, CodecSystem
+from lh_mm.systems.codec import LOG_EVERY_STEPS, CodecLossConfig, CodecOptimConfig, CodecSystem
 
 
 class CodecExperiment(Config):
@@ -47,7 +47,7 @@ class CodecExperiment(Config):
     model: RvqCodecConfig = RvqCodecConfig()
     data: CodecCorpusConfig = CodecCorpusConfig()
     optim: CodecOptimConfig = CodecOptimConfig()
-    loss: CodecLossWeights = CodecLossWeights()
+    loss: CodecLossConfig = CodecLossConfig()
     batch_size: int = 8
     """Crops a step."""
     precision: Literal["fp32", "bf16"] = "bf16"

@@ -40,13 +40,22 @@ class CodecLossWeights(Config):
     commitment: float = 0.25
 
 
+class CodecLossConfig(Config):
+    """Phase first, then texture: what a mel loss asks of noise, a waveform loss forbids, so they take turns."""
+
+    early: CodecLossWeights = CodecLossWeights()
+    late: CodecLossWeights = CodecLossWeights(mel=3.0, complex=1.0, samples=0.5)
+    late_from: float = 0.4
+    """Share of the training after which the late weights hold."""
+
+
 class CodecOptimConfig(Config):
     """Optimiser and length of a codec's training."""
 
     learning_rate: float = 6e-4
     weight_decay: float = 1e-2
     warmup_steps: int = 300
-    max_minutes: float = 60.0
+    max_minutes: float = 55.0
     """Wall-clock minutes of training; the cosine reaches zero here. Time before a resume counts."""
     max_steps: int = 1_000_000
     """Steps after which training ends even when minutes are left; the cosine follows whichever is nearer."""
@@ -61,7 +70,7 @@ class CodecSystem(lightning.LightningModule):
     Args:
         codec: the model, with fresh or earlier weights.
         optim: optimiser and schedule.
-        weights: of the losses.
+        losses: their weights, early and late.
         seed: of quantiser dropout and code replacement.
         precision: `bf16` runs the trunk under autocast; transforms and losses stay in float32.
     """
@@ -70,12 +79,12 @@ class CodecSystem(lightning.LightningModule):
         self,
         codec: RvqCodec,
         optim: CodecOptimConfig,
-        weights: CodecLossWeights,
+        losses: CodecLossConfig,
         seed: int,
         precision: Literal["fp32", "bf16"],
     ) -> None:
         super().__init__()
-        self.codec, self.optim, self.weights, self.precision = codec, optim, weights, precision
+        self.codec, self.optim, self.losses, self.precision = codec, optim, losses, precision
         self.averaged = AveragedModel(codec, multi_avg_fn=self._average)
         self.averaged.requires_grad_(False)
         self.loss = SpectralLoss(codec.sample_rate)
@@ -120,7 +129,8 @@ class CodecSystem(lightning.LightningModule):
         with torch.autocast(batch.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             wave, quantized = self.codec(batch, self.generator)
         parts = self.loss(wave[:, 0], batch[:, 0]) | {"commitment": quantized.commitment}
-        total = sum((getattr(self.weights, name) * value for name, value in parts.items()), wave.new_zeros(()))
+        weights = self.losses.late if self.progress >= self.losses.late_from else self.losses.early
+        total = sum((getattr(weights, name) * value for name, value in parts.items()), wave.new_zeros(()))
         self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
         self.log_dict({"train/loss": total.detach(), "train/learning_rate": self.learning_rate()})
         self.log("train/minutes", self.trained_s / 60.0, prog_bar=True)
