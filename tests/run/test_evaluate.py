@@ -1,0 +1,94 @@
+"""Every measure is taken, says what it was taken on, and lands in a table where equal things compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lh_mm.core.assets import asset
+from lh_mm.core.files import read_json
+from lh_mm.run import evaluate as verb
+from lh_mm.run.compare import compare, settings_that_differ
+from lh_mm.run.evaluate import evaluate, held_out_crops
+from lh_mm.run.train import prepare_data, train
+
+SMALL = (
+    "crop_s=0.3", "num_crops=2", "num_transcriptions=1", "num_pieces=1", "likelihood_rows=4", "batch_size=2",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def evaluated(tiny_run: Path) -> Path:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(verb, "MIN_NOTES", 1)  # crops here are a third of a second
+    evaluate(str(tiny_run), SMALL)
+    patch.undo()
+    return tiny_run
+
+
+def test_an_evaluation_says_what_it_was_made_of(evaluated: Path) -> None:
+    evaluation = read_json(evaluated / "evaluation.json")
+    assert evaluation["split"] == "test"
+    assert evaluation["data"].startswith("demo/")  # the recipe keeps the name that demo.yaml gives it
+    assert set(evaluation["likelihood"]["tasks"]) == {"midi_to_audio", "audio_to_midi", "joint", "infill"}
+    for streams in evaluation["likelihood"]["tasks"].values():
+        for sums in streams.values():
+            assert sums["tokens"] > 0
+            assert 0 < sums["nats"] / sums["tokens"] < 12
+            assert sums["seconds"] > 0
+    rows = evaluation["four_rows"]["rows"]
+    assert {"original", "codec", "generated", "shuffled"} <= set(rows)
+    assert rows["original"]["onset_f1_50ms"]["num"] == 2
+    assert evaluation["transcription"]["num_crops"] == 1
+    assert "grid" in evaluation["music"]["generated"]["scale_consistency"]
+    assert evaluation["speed"]["realtime"] > 0
+    assert read_json(evaluated / "bundle" / "scores.json")["four_rows"] == evaluation["four_rows"]
+    assert sorted(path.name for path in (evaluated / "crops").iterdir())[0] == "0_codec.wav"
+
+
+def test_a_repeat_measures_the_same(evaluated: Path, tmp_path: Path) -> None:
+    evaluate(str(evaluated), ["num_crops=0", "num_transcriptions=0", "num_pieces=0", "likelihood_rows=4"], tmp_path)
+    again, first = (read_json(path / "evaluation.json")["likelihood"] for path in (tmp_path, evaluated))
+    assert again == first
+
+
+def test_crops_are_the_same_whoever_asks(evaluated: Path) -> None:
+    from lh_mm.run.bundle import Bundle
+
+    dataset = prepare_data(Bundle.load(evaluated / "bundle").experiment.data)
+    first, second = (held_out_crops(dataset, "test", 3, 2.0, seed=4) for _ in range(2))
+    assert first == second
+    assert all(piece.split == "test" for piece, _ in first)
+
+
+def test_a_table_of_runs(evaluated: Path, tmp_path: Path) -> None:
+    text = compare([str(evaluated)], tmp_path)
+    assert "demo" in text
+    assert "settings are equal" in text
+    for name in ("report.html", "table.md", "table.json"):
+        assert (tmp_path / name).stat().st_size > 100
+
+
+def test_what_differs_is_said_by_key() -> None:
+    text = settings_that_differ({"a": {"model": {"dim": 1, "heads": 2}}, "b": {"model": {"dim": 3, "heads": 2}}})
+    assert text == "model.dim: a 1, b 3"
+
+
+def test_an_unknown_setting_is_refused(evaluated: Path) -> None:
+    with pytest.raises(ValueError, match="did you mean 'num_crops'"):
+        evaluate(str(evaluated), ["num_corps=3"])
+
+
+def test_notes_alone_are_judged_beside_their_floor(tiny: tuple[str, ...], tmp_path: Path) -> None:
+    small = [o for o in tiny if not o.startswith("sequence.")]
+    experiment = str(asset("experiments/baseline/pop909_remi.yaml"))
+    run = train(experiment, [*small, "sequence.length=64", "trainer.max_minutes=null"], runs=tmp_path)
+    text = evaluate(str(run), ["ngram_order=2"])
+    evaluation = read_json(run / "evaluation.json")
+    events = evaluation["likelihood"]["tasks"]["midi_only"]["events"]
+    floor = evaluation["floor"]
+    # One END a piece is a target of the model's and not of the n-gram's.
+    assert 0 <= events["tokens"] - floor["tokens"] <= 3
+    assert events["notes"] == floor["notes"]
+    assert "floor nats/note" in text
