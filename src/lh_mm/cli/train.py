@@ -22,8 +22,10 @@ def train(
 
     Train on your own folder of MIDI: lh train experiments/demo.yaml data.folder=my_music
     """
+    from lh_mm.nn.allocator import keep_memory
     from lh_mm.run import train as run
 
+    keep_memory()
     if plan:
         typer.echo(run.plan(experiment, overrides or []))
     else:

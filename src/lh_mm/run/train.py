@@ -19,7 +19,6 @@ from lh_mm.data.datamodule import MusicData
 from lh_mm.data.prepared import PreparedSet
 from lh_mm.data.rows import RowSource
 from lh_mm.models.load import load_codec
-from lh_mm.nn.allocator import keep_memory
 from lh_mm.run.bundle import Bundle, save_bundle
 from lh_mm.run.card import card_of
 from lh_mm.run.experiment import DataConfig, Experiment, load_experiment
@@ -157,7 +156,6 @@ def _source_of_parent(config: Experiment, dataset: PreparedSet, parent: Bundle) 
 
 def _fit(parts: Prepared, run_dir: Path) -> None:
     config, trainer_config = parts.experiment, parts.experiment.trainer
-    keep_memory()
     if trainer_config.threads is not None:
         torch.set_num_threads(trainer_config.threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # we say ourselves what matters
