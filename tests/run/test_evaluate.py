@@ -8,9 +8,10 @@ import pytest
 
 from lh_mm.core.assets import asset
 from lh_mm.core.files import read_json
-from lh_mm.run import evaluate as verb
+from lh_mm.data import held_out
+from lh_mm.data.held_out import held_out_crops
 from lh_mm.run.compare import compare, settings_that_differ
-from lh_mm.run.evaluate import evaluate, held_out_crops
+from lh_mm.run.evaluate import evaluate
 from lh_mm.run.train import prepare_data, train
 
 SMALL = (
@@ -21,7 +22,8 @@ SMALL = (
 @pytest.fixture(scope="module")
 def evaluated(tiny_run: Path) -> Path:
     patch = pytest.MonkeyPatch()
-    patch.setattr(verb, "MIN_NOTES", 1)  # crops here are a third of a second
+    # Crops here are a third of a second.
+    patch.setattr(held_out.held_out_crops, "__kwdefaults__", {**held_out_crops.__kwdefaults__, "min_notes": 1})
     evaluate(str(tiny_run), SMALL)
     patch.undo()
     return tiny_run

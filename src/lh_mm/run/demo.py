@@ -21,6 +21,7 @@ from lh_mm.core.assets import assets_root
 from lh_mm.core.files import read_json, sha256_of
 from lh_mm.core.log import console
 from lh_mm.core.reproduce import environment
+from lh_mm.data.held_out import MIN_NOTES, held_out_crops
 from lh_mm.data.prepared import PreparedSet
 from lh_mm.evaluate.report import Audio, Code, Curves, Picture, Report, Section, Table, write_report
 from lh_mm.evaluate.settings import EvaluateConfig
@@ -29,7 +30,7 @@ from lh_mm.music.midi_write import write_midi
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.compare import settings_that_differ, table_of
-from lh_mm.run.evaluate import EVALUATION, MIN_NOTES, evaluate_on, held_out_crops
+from lh_mm.run.evaluate import EVALUATION, evaluate_on
 from lh_mm.run.experiment import load_experiment
 from lh_mm.run.generate import Musician, decode_codes, generate
 from lh_mm.run.runs import DEMO, find_bundle
@@ -110,7 +111,7 @@ def _make_music(run: str, dataset: PreparedSet, folder: Path, scale: float) -> l
     musician = Musician.load(run)
     whose = "the shipped weights" if run == DEMO else f"{musician.bundle.manifest['name']}, trained for this page"
     played_s, prompt_s, continued_s = PLAYED_S * scale, PROMPT_S * scale, CONTINUED_S * scale
-    chosen = held_out_crops(dataset, "test", 1, played_s, seed=0)
+    chosen = held_out_crops(dataset, "test", 1, played_s, seed=0, on_bars=True)
     if not chosen:
         raise ValueError(f"{dataset.path}: no held-out piece has {MIN_NOTES} notes in {played_s:g} s")
     piece, start_s = chosen[0]
