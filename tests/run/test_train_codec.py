@@ -90,3 +90,12 @@ def test_the_time_already_used_comes_back_with_a_checkpoint() -> None:
     other.on_load_checkpoint(checkpoint)
     assert other.trained_s == 123.0
     assert torch.equal(torch.rand(3, generator=other.generator), torch.rand(3, generator=system.generator))
+
+
+def test_losses_take_turns_in_order() -> None:
+    losses = CodecLossConfig()
+    mel = [losses.at(progress).mel for progress in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)]
+    assert mel == [1.0, 1.0, 3.0, 3.0, 6.0, 6.0]
+    stage = losses.stages[1].model_dump()
+    with pytest.raises(ValueError, match="begin at 0"):
+        CodecLossConfig.model_validate({"stages": [stage]})

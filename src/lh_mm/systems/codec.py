@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import lightning
 import torch
+from pydantic import model_validator
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
@@ -40,13 +41,34 @@ class CodecLossWeights(Config):
     commitment: float = 0.25
 
 
+class CodecLossStage(Config):
+    """Weights that hold from a share of the training on."""
+
+    begins: float
+    """Share of the training, 0 to 1."""
+    weights: CodecLossWeights
+
+
 class CodecLossConfig(Config):
     """Phase first, then texture: what a mel loss asks of noise, a waveform loss forbids, so they take turns."""
 
-    early: CodecLossWeights = CodecLossWeights()
-    late: CodecLossWeights = CodecLossWeights(mel=3.0, complex=1.0, samples=0.5)
-    late_from: float = 0.4
-    """Share of the training after which the late weights hold."""
+    stages: tuple[CodecLossStage, ...] = (
+        CodecLossStage(begins=0.0, weights=CodecLossWeights()),
+        CodecLossStage(begins=0.4, weights=CodecLossWeights(mel=3.0, complex=1.0, samples=0.5)),
+        CodecLossStage(begins=0.7, weights=CodecLossWeights(mel=6.0, complex=1.0, samples=0.5)),
+    )
+    """In order; the first begins at 0."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        begins = [stage.begins for stage in self.stages]
+        if not begins or begins[0] != 0.0 or begins != sorted(begins):
+            raise ValueError(f"stages begin at 0 and in order, got {begins}")
+        return self
+
+    def at(self, progress: float) -> CodecLossWeights:
+        """The weights that hold at a share of the training."""
+        return [stage.weights for stage in self.stages if stage.begins <= progress][-1]
 
 
 class CodecOptimConfig(Config):
@@ -70,7 +92,7 @@ class CodecSystem(lightning.LightningModule):
     Args:
         codec: the model, with fresh or earlier weights.
         optim: optimiser and schedule.
-        losses: their weights, early and late.
+        losses: their weights by stage.
         seed: of quantiser dropout and code replacement.
         precision: `bf16` runs the trunk under autocast; transforms and losses stay in float32.
     """
@@ -129,7 +151,7 @@ class CodecSystem(lightning.LightningModule):
         with torch.autocast(batch.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             wave, quantized = self.codec(batch, self.generator)
         parts = self.loss(wave[:, 0], batch[:, 0]) | {"commitment": quantized.commitment}
-        weights = self.losses.late if self.progress >= self.losses.late_from else self.losses.early
+        weights = self.losses.at(self.progress)
         total = sum((getattr(weights, name) * value for name, value in parts.items()), wave.new_zeros(()))
         self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
         self.log_dict({"train/loss": total.detach(), "train/learning_rate": self.learning_rate()})
