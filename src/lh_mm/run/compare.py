@@ -16,7 +16,7 @@ from lh_mm.evaluate.report import Code, Report, Section, Table, write_report
 from lh_mm.evaluate.table import ComparisonTable, RunScores, comparison_table
 from lh_mm.run.evaluate import EVALUATION, evaluate
 from lh_mm.run.runs import find_bundle, find_run
-from lh_mm.run.scores import METRICS, scores_of
+from lh_mm.run.scores import METRICS, reference_rows, scores_of
 
 
 def compare(runs: Sequence[str], out: Path | None = None) -> str:
@@ -30,7 +30,7 @@ def compare(runs: Sequence[str], out: Path | None = None) -> str:
         ValueError: for a run that is not there or has no bundle.
     """
     scored = [score_run(run) for run in runs]
-    table = table_of([run for run, _ in scored])
+    table = table_of([*(run for run, _ in scored), *reference_rows(scored[0][0])])
     differences = settings_that_differ({run.name: tree for run, tree in scored})
     if out is not None:
         with write_atomic(out / "table.md", "w") as file:

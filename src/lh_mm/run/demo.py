@@ -34,7 +34,7 @@ from lh_mm.run.evaluate import EVALUATION, evaluate_on
 from lh_mm.run.experiment import load_experiment
 from lh_mm.run.generate import Musician, decode_codes, generate
 from lh_mm.run.runs import DEMO, find_bundle
-from lh_mm.run.scores import scores_of
+from lh_mm.run.scores import reference_rows, scores_of
 from lh_mm.run.train import prepare_data, train_once
 from lh_mm.systems.tracking import read_metrics
 
@@ -164,8 +164,7 @@ def _make_music(run: str, dataset: PreparedSet, folder: Path, scale: float) -> l
 
 
 def _report(judged: Sequence[Judged], sounds: list[Section], dataset: PreparedSet, seconds: float) -> Report:
-    floors = [_codec_row(judged[0])]
-    table = table_of([*(j.scores for j in judged), *floors])
+    table = table_of([*(j.scores for j in judged), *reference_rows(judged[0].scores)])
     differences = settings_that_differ({j.scores.name: j.tree for j in judged[:2]})
     curves = Curves(
         "Training", {j.scores.name: j.curve for j in judged if j.curve[0]}, "step", "nats, all heads",
@@ -175,8 +174,8 @@ def _report(judged: Sequence[Judged], sounds: list[Section], dataset: PreparedSe
     hours = dataset.stats["all"]["hours"]
     return Report(
         title="LittleHolland, the demo",
-        lead="A corpus, two short trainings, music by the shipped weights, and one table that holds them against each "
-        "other on pieces none of them has seen.",
+        lead="A corpus, two short trainings, music made by a model, and one table that holds all of it together on "
+        "pieces no model has seen.",
         sections=(
             *sounds,
             Section(
@@ -207,15 +206,6 @@ def _report(judged: Sequence[Judged], sounds: list[Section], dataset: PreparedSe
             "wall time": f"{seconds:.0f} s",
         },
     )
-
-
-def _codec_row(judged: Judged) -> RunScores:
-    """The codec's round trip as a reference row, from the evaluation that measured it."""
-    scores = {key: s for key, s in judged.scores.scores.items() if key.startswith("reference.")}
-    return RunScores(
-        "codec round trip", {key.removeprefix("reference."): s for key, s in scores.items()}, reference=True,
-        note="no model: the codec alone",
-    )  # fmt: skip
 
 
 def _audio(title: str, wave: np.ndarray, rate: int, score: Score | None = None) -> Audio:

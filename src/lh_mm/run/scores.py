@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lh_mm.evaluate.table import Measured, Metric
+from lh_mm.evaluate.table import Measured, Metric, RunScores
 
 METRICS = (
     Metric("parameters", "parameters", None, digits=0, definition="Trainable numbers of the model."),
@@ -46,6 +46,25 @@ METRICS = (
 )  # fmt: skip
 
 
+REFERENCES = {
+    "original": "original, the sound itself",
+    "codec": "codec round trip, the bound of every model of its codes",
+    "shuffled": "another piece of the same style and tempo, chance",
+}
+"""Rows that every run on the same crops shares."""
+
+
+def reference_rows(run: RunScores) -> list[RunScores]:
+    """The references that a run was measured with, as rows of their own."""
+    rows = []
+    for row, label in REFERENCES.items():
+        own = {key.removeprefix(f"{row}."): s for key, s in run.scores.items() if key.startswith(f"{row}.")}
+        if own:
+            name, note = label.split(", ")
+            rows.append(RunScores(name, own, note=note, reference=True))
+    return rows
+
+
 def scores_of(evaluation: Mapping[str, Any]) -> dict[str, Measured]:
     """The figures of an `evaluation.json`, with what they were measured on."""
     data = f"{evaluation['data']} {evaluation['split']}"
@@ -76,8 +95,8 @@ def scores_of(evaluation: Mapping[str, Any]) -> dict[str, Measured]:
             ("mel_correlation", "mel_correlation"),
         ):
             _add(scores, key, generated.get(name), context)
-            # What the same sound through the codec alone scores: the bound of every model of its codes.
-            _add(scores, f"reference.{key}", four["rows"]["codec"].get(name), context)
+            for row in REFERENCES:
+                _add(scores, f"{row}.{key}", four["rows"][row].get(name), context)
         _add(scores, "share_50", four["ratios"]["onset_f1_50ms"], context)
         _add(scores, "share_25", four["ratios"]["onset_f1_25ms"], context)
     if heard := evaluation.get("transcription"):
