@@ -62,7 +62,7 @@ def test_stopped_and_resumed_equals_not_stopped_and_is_shipped(sound: Path) -> N
 def test_the_shipped_experiment_is_valid_and_mistakes_are_named(tmp_path: Path) -> None:
     experiment = Path(__file__).parents[2] / "experiments" / "codec" / "rvq.yaml"
     config = load_config(CodecExperiment, experiment).config
-    assert config.optim.max_minutes <= 60
+    assert config.optim.max_minutes <= 120, "an hour on two cores, on one"
     assert config.model.codebook_size <= 1024
     with pytest.raises(ConfigError, match="codebok_size"):
         train_codec("codec/rvq", ["model.codebok_size=3"], tmp_path)
@@ -94,8 +94,9 @@ def test_the_time_already_used_comes_back_with_a_checkpoint() -> None:
 
 def test_losses_take_turns_in_order() -> None:
     losses = CodecLossConfig()
-    mel = [losses.at(progress).mel for progress in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)]
+    mel = [losses.at(progress).mel for progress in (0.0, 0.29, 0.3, 0.54, 0.55, 1.0)]
     assert mel == [1.0, 1.0, 3.0, 3.0, 6.0, 6.0]
+    assert losses.at(0.7).complex < losses.at(0.69).complex
     stage = losses.stages[1].model_dump()
     with pytest.raises(ValueError, match="begin at 0"):
         CodecLossConfig.model_validate({"stages": [stage]})

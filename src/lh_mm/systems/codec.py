@@ -54,8 +54,10 @@ class CodecLossConfig(Config):
 
     stages: tuple[CodecLossStage, ...] = (
         CodecLossStage(begins=0.0, weights=CodecLossWeights()),
-        CodecLossStage(begins=0.4, weights=CodecLossWeights(mel=3.0, complex=1.0, samples=0.5)),
-        CodecLossStage(begins=0.7, weights=CodecLossWeights(mel=6.0, complex=1.0, samples=0.5)),
+        CodecLossStage(begins=0.3, weights=CodecLossWeights(mel=3.0, complex=1.0, samples=0.5)),
+        CodecLossStage(begins=0.55, weights=CodecLossWeights(mel=6.0, complex=1.0, samples=0.5)),
+        # A waveform loss shrinks what it cannot predict, which leaves loud bands too quiet: let go of it at the end.
+        CodecLossStage(begins=0.7, weights=CodecLossWeights(mel=6.0, magnitude=0.2, complex=0.2, samples=0.1)),
     )
     """In order; the first begins at 0."""
 
@@ -77,7 +79,7 @@ class CodecOptimConfig(Config):
     learning_rate: float = 6e-4
     weight_decay: float = 1e-2
     warmup_steps: int = 300
-    max_minutes: float = 55.0
+    max_minutes: float = 70.0
     """Wall-clock minutes of training; the cosine reaches zero here. Time before a resume counts."""
     max_steps: int = 1_000_000
     """Steps after which training ends even when minutes are left; the cosine follows whichever is nearer."""
