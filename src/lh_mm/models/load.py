@@ -35,6 +35,7 @@ def save_codec(codec: RvqCodec, folder: Path, replace: bool = False) -> RvqCodec
     with atomic_folder(folder, replace=replace) as target:
         write_json(target / CONFIG_NAME, codec.config.model_dump(mode="json"))
         save_file(state, target / WEIGHTS_NAME)
+        (target / WEIGHTS_NAME).chmod(0o644)  # safetensors makes files private; shipped weights are not
     return load_rvq(folder)
 
 
