@@ -56,6 +56,21 @@ def test_probabilities_sum_to_one(train: list[list[int]], history: list[int]) ->
     assert np.exp(-np.array(last)).sum(0) == pytest.approx(np.ones(4))
 
 
+@given(sequences, st.lists(st.integers(0, 4), min_size=1, max_size=6), st.integers(0, 3), st.integers(0, 2**31))
+def test_legal_choices_share_what_the_others_had(
+    train: list[list[int]], test: list[int], order: int, seed: int
+) -> None:
+    model = WittenBell([np.array(s, int) for s in train], 5, max_order=3)
+    ids = np.array(test)
+    everything, some = np.ones((len(ids), 5), bool), np.random.default_rng(seed).random((len(ids), 5)) < 0.5
+    some[np.arange(len(ids)), ids] = True
+    assert model.legal_nats([ids], [everything], order) == pytest.approx(model.nats([ids])[order])
+    for t in range(len(ids)):
+        p = [np.exp(-model.nats([np.array([*ids[:t], w])])[order, -1]) for w in range(5)]
+        expected = -np.log(p[ids[t]] / sum(p[w] for w in range(5) if some[t, w]))
+        assert model.legal_nats([ids], [some], order)[t] == pytest.approx(expected)
+
+
 def test_one_token_by_hand() -> None:
     # "ab": p(a) = (1 + 2/2) / (2 + 2) = 1/2 for either; after a only b was seen: (1 + 1/2) / (1 + 1).
     model = WittenBell([np.array([0, 1])], 2, max_order=1)

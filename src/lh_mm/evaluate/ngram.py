@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
+_ROWS_AT_ONCE = 16_384
+"""Whole distributions that are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,58 @@ class WittenBell:
             p = np.where(known, (count + kinds * p) / (total + kinds), p)
             rows.append(-np.log(p))
         return np.stack(rows)
+
+    def legal_nats(
+        self, sequences: Sequence[NDArray[np.integer]], legal: Sequence[NDArray[np.bool_]], order: int
+    ) -> NDArray[np.float64]:
+        """`nats` of one order with each distribution cut to the legal tokens and divided by what is left.
+
+        A model whose softmax runs over the legal choices is compared fairly with this alone.
+
+        Args:
+            sequences: ids, as for `nats`.
+            legal: (tokens, V) of each sequence; a token itself counts as legal.
+            order: history length.
+
+        Returns:
+            -log p of every token in turn, all sequences one after another.
+        """
+        tokens, place = self._flat(sequences)
+        mask = np.concatenate(list(legal))
+        mask[np.arange(len(tokens)), tokens] = True
+        histories = self._histories(tokens, place, order)
+        nats = np.empty(len(tokens))
+        for start in range(0, len(tokens), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            p = np.full((len(tokens[part]), self.vocabulary_size), 1.0 / self.vocabulary_size)
+            for level, history in zip(self._levels, histories, strict=False):
+                p = self._mixed(level, history[part], p)
+            own = p[np.arange(len(p)), tokens[part]]
+            nats[part] = np.log((p * mask[part]).sum(axis=1)) - np.log(own)
+        return nats
+
+    def _histories(self, tokens: IntArray, place: IntArray, order: int) -> list[IntArray]:
+        """Of each length up to `order`, the known history before every token, -1 where it was never seen."""
+        history, found = np.zeros(len(tokens), np.int64), []
+        for length, level in enumerate(self._levels[: order + 1]):
+            keys = self._keys(history, tokens, place, length)
+            at, known = _look_up(level.histories, np.where(history >= 0, keys, -1))
+            history = np.where(known, at, -1)
+            found.append(history)
+        return found
+
+    def _mixed(self, level: _Level, history: IntArray, p: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Whole distributions (rows, V) one level up: those of the histories without their oldest token are `p`."""
+        known = history >= 0
+        safe = np.where(known, history, 0)
+        first, end = (np.searchsorted(level.pairs, (safe + i) * self.vocabulary_size) for i in (0, 1))
+        sizes = np.where(known, end - first, 0)
+        rows = np.repeat(np.arange(len(history)), sizes)
+        pairs = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(first, sizes)
+        mixed = np.where(known, level.kinds[safe], 1.0)[:, None] * p
+        mixed[rows, level.pairs[pairs] % self.vocabulary_size] += level.counts[pairs]
+        result: NDArray[np.float64] = mixed / np.where(known, level.totals[safe] + level.kinds[safe], 1)[:, None]
+        return result
 
     def _flat(self, sequences: Sequence[NDArray[np.integer]]) -> tuple[IntArray, IntArray]:
         """All tokens, and each token's place in its own sequence."""

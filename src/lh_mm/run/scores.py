@@ -23,6 +23,10 @@ METRICS = (
     ),
     Metric("floor_per_note", "floor nats/note", None, definition="Witten-Bell n-gram of the same tokens and split."),
     Metric(
+        "legal_floor_per_note", "legal floor nats/note", None,
+        definition="The same with each distribution cut to what the grammar allows, as the model's is.",
+    ),
+    Metric(
         "onset_f1_50", "onset F1 50 ms", True,
         definition="Given notes' onsets against onsets found in the generated sound, one to one, within 50 ms.",
     ),
@@ -85,6 +89,8 @@ def scores_of(evaluation: Mapping[str, Any]) -> dict[str, Measured]:
         scores["codes_per_second"] = Measured(codes["nats"] / codes["seconds"], context, num=codes["rows"])
     if floor := evaluation.get("floor"):
         scores["floor_per_note"] = Measured(floor["test_nats_per_note"], tokens)
+        if "test_nats_per_note_legal" in floor:
+            scores["legal_floor_per_note"] = Measured(floor["test_nats_per_note_legal"], tokens)
     if four := evaluation.get("four_rows"):
         context = f"{data}, codec {evaluation['codec']}, {four['num_crops']} crops of {four['crop_s']} s"
         generated = four["rows"]["generated"]
