@@ -62,3 +62,18 @@ def test_gradients_are_finite_at_silence_and_under_autocast() -> None:
 def test_windows_without_bands_are_refused() -> None:
     with pytest.raises(ValueError, match="300"):
         SpectralLoss(24_000, windows=(1024, 300))
+
+
+def test_rises_weigh_a_missed_attack_more_and_another_noise_less_than_the_mel_does() -> None:
+    burst = torch.zeros(2, 12_000)
+    burst[:, 6_000:6_500] = 0.5
+    attacked = (0.05 + burst) * _noise(1.0, 0)
+    missed, same_shape = LOSS(0.05 * _noise(1.0, 0), attacked), LOSS((0.05 + burst) * _noise(1.0, 1), attacked)
+    assert missed["rises"] > 1.15 * missed["mel"]
+    assert same_shape["rises"] < 0.9 * same_shape["mel"]
+
+
+def test_rises_do_not_ask_how_loud_it_is() -> None:
+    wave = _noise(0.3, 0)
+    parts = LOSS(0.5 * wave, wave)
+    assert parts["rises"] < 0.01 < parts["mel"]

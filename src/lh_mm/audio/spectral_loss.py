@@ -1,10 +1,13 @@
-"""How far a reconstructed wave is from the original, for training: mel, magnitude, complex spectrum, samples.
+"""How far a reconstructed wave is from the original, for training: mel, rises, magnitude, complex spectrum, samples.
 
 Several windows at once, as in Yamamoto et al. 2020 (Parallel WaveGAN, arXiv:1910.11480) and DAC (Kumar et
 al. 2023, arXiv:2306.06546). The window of 1,024 samples has the bands of the measure that is reported
 (`audio/mel.py`), with a softer floor. The complex and sample terms, which keep the phase of what is predictable
 (kicks, basses), are relative to the level of the batch: relative to each example's own level, the quietest crops
 made the gradient of every third batch. What is quiet is the business of the log-mel.
+
+Rises compare how the log-mel changes over about 21 ms, neighbouring bands averaged. A missed attack counts twice in
+them, on its way up and down, while the averaged bands hear less of the texture of noise, which no code can carry.
 """
 
 from __future__ import annotations
@@ -17,6 +20,10 @@ from torch import Tensor, nn
 from lh_mm.audio.mel import FLOOR, N_FFT, mel_filterbank
 
 _MELS_OF_WINDOW = {2048: 120, 1024: 80, 512: 48, 256: 24}
+_RISE_S = 512 / 24_000
+"""Over which a rise is taken: one hop of the longest window."""
+_RISE_BANDS = 4
+"""Neighbouring bands that a rise is averaged over."""
 _QUIETEST = 0.01
 """Level (mean magnitude, mean sample) of a batch below which it is not scaled up further."""
 _SOFT_FLOOR = 3.0 * FLOOR
@@ -24,7 +31,7 @@ _SOFT_FLOOR = 3.0 * FLOOR
 
 
 class SpectralLoss(nn.Module):
-    """Four distances of two waves, each about 1 before training.
+    """Five distances of two waves, each about 1 before training.
 
     Args:
         sample_rate: of the waves, in Hz.
@@ -36,7 +43,7 @@ class SpectralLoss(nn.Module):
         unknown = [window for window in windows if window not in _MELS_OF_WINDOW]
         if unknown:
             raise ValueError(f"windows must be among {sorted(_MELS_OF_WINDOW)}, got {unknown}")
-        self.windows = windows
+        self.windows, self.sample_rate = windows, sample_rate
         for window in windows:
             bank = torch.tensor(mel_filterbank(sample_rate, window, _MELS_OF_WINDOW[window]))
             # Every window sees a steady tone at the level that the reported measure sees.
@@ -46,22 +53,30 @@ class SpectralLoss(nn.Module):
     def forward(
         self, wave: Float[Tensor, "batch samples"], reference: Float[Tensor, "batch samples"]
     ) -> dict[str, Tensor]:
-        """Scalars `mel` (nats), `magnitude`, `complex`, `samples` (relative to the references' level)."""
+        """Scalars `mel` and `rises` (nats), `magnitude`, `complex`, `samples` (relative to the references' level)."""
         with torch.autocast(wave.device.type, enabled=False):
             wave, reference = wave.float(), reference.float()
-            mel = magnitude = complex_ = wave.new_zeros(())
+            mel = rises = magnitude = complex_ = wave.new_zeros(())
             for window in self.windows:
                 got, got_size = self._spectrum(wave, window)  # (B, N, F)
                 with torch.no_grad():
                     target, target_size = self._spectrum(reference, window)
                     target_mel = self._log_mel(target_size, window)
                     level = target_size.mean().clamp(min=_QUIETEST)
-                mel = mel + F.l1_loss(self._log_mel(got_size, window), target_mel)
+                got_mel = self._log_mel(got_size, window)
+                mel = mel + F.l1_loss(got_mel, target_mel)
+                rises = rises + F.l1_loss(self._rises(got_mel, window), self._rises(target_mel, window))
                 magnitude = magnitude + F.l1_loss(got_size, target_size) / level
                 complex_ = complex_ + (F.l1_loss(got.real, target.real) + F.l1_loss(got.imag, target.imag)) / level
             samples = F.l1_loss(wave, reference) / reference.abs().mean().clamp(min=_QUIETEST)
         count = len(self.windows)
-        return {"mel": mel / count, "magnitude": magnitude / count, "complex": complex_ / count, "samples": samples}
+        return {
+            "mel": mel / count,
+            "rises": rises / count,
+            "magnitude": magnitude / count,
+            "complex": complex_ / count,
+            "samples": samples,
+        }
 
     def _spectrum(self, wave: Tensor, window: int) -> tuple[Tensor, Tensor]:
         """(B, T) to the complex STFT and its magnitude, (B, N, F), centred frames with reflected ends."""
@@ -73,3 +88,9 @@ class SpectralLoss(nn.Module):
 
     def _log_mel(self, magnitude: Tensor, window: int) -> Tensor:
         return (magnitude @ self.get_buffer(f"bank_{window}") + _SOFT_FLOOR).log()  # (B, N, mels)
+
+    def _rises(self, log_mel: Tensor, window: int) -> Tensor:
+        """(B, N, mels) to (B, N - lag, mels / 4): change of the mean of neighbouring bands, up or down."""
+        bands = F.avg_pool1d(log_mel, _RISE_BANDS)
+        lag = max(1, round(_RISE_S * self.sample_rate / (window // 4)))
+        return bands[:, lag:] - bands[:, :-lag]

@@ -44,7 +44,9 @@ def train(
 ) -> None:
     """Train the small RVQ codec; `out/codec` can be used as a codec afterwards."""
     from lh_mm.core.log import setup_logging
+    from lh_mm.nn.allocator import keep_memory
     from lh_mm.run import train_codec as verb
 
     setup_logging()
+    keep_memory()  # a step takes two thirds of the time
     typer.echo(verb.train_codec(experiment, overrides or [], out))

@@ -35,6 +35,7 @@ class CodecLossWeights(Config):
     """
 
     mel: float = 1.0
+    rises: float = 1.0
     magnitude: float = 0.5
     complex: float = 2.0
     samples: float = 1.0
@@ -54,10 +55,10 @@ class CodecLossConfig(Config):
 
     stages: tuple[CodecLossStage, ...] = (
         CodecLossStage(begins=0.0, weights=CodecLossWeights()),
-        CodecLossStage(begins=0.3, weights=CodecLossWeights(mel=3.0, complex=1.0, samples=0.5)),
-        CodecLossStage(begins=0.55, weights=CodecLossWeights(mel=6.0, complex=1.0, samples=0.5)),
+        CodecLossStage(begins=0.3, weights=CodecLossWeights(mel=3.0, rises=2.0, complex=1.0, samples=0.5)),
+        CodecLossStage(begins=0.55, weights=CodecLossWeights(mel=6.0, rises=3.0, complex=1.0, samples=0.5)),
         # A waveform loss shrinks what it cannot predict, which leaves loud bands too quiet: let go of it at the end.
-        CodecLossStage(begins=0.7, weights=CodecLossWeights(mel=6.0, magnitude=0.2, complex=0.2, samples=0.1)),
+        CodecLossStage(begins=0.7, weights=CodecLossWeights(mel=6.0, rises=3.0, magnitude=0.2, complex=0.2, samples=0.1)),
     )
     """In order; the first begins at 0."""
 
@@ -79,13 +80,14 @@ class CodecOptimConfig(Config):
     learning_rate: float = 6e-4
     weight_decay: float = 1e-2
     warmup_steps: int = 300
-    max_minutes: float = 70.0
+    max_minutes: float = 45.0
     """Wall-clock minutes of training; the cosine reaches zero here. Time before a resume counts."""
     max_steps: int = 1_000_000
     """Steps after which training ends even when minutes are left; the cosine follows whichever is nearer."""
     clip_norm: float = 1.0
-    average_decay: float = 0.999
-    """Of the moving average of the weights, which is what is evaluated and shipped."""
+    average_decay: float = 0.98
+    """Of the moving average of the weights, which is what is evaluated and shipped: as long as that of the codebooks,
+    for codebooks follow the current weights, and an average further behind belongs to none (mel .508 against .503)."""
 
 
 class CodecSystem(lightning.LightningModule):
@@ -194,7 +196,7 @@ class CodecSystem(lightning.LightningModule):
             {"params": decayed, "weight_decay": self.optim.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(groups, lr=self.optim.learning_rate, betas=(0.8, 0.99))
+        return torch.optim.AdamW(groups, lr=self.optim.learning_rate, betas=(0.8, 0.99), fused=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["codec_clock"] = {"trained_s": self.trained_s, "generator": self.generator.get_state()}
