@@ -58,7 +58,9 @@ class CodecLossConfig(Config):
         CodecLossStage(begins=0.3, weights=CodecLossWeights(mel=3.0, rises=2.0, complex=1.0, samples=0.5)),
         CodecLossStage(begins=0.55, weights=CodecLossWeights(mel=6.0, rises=3.0, complex=1.0, samples=0.5)),
         # A waveform loss shrinks what it cannot predict, which leaves loud bands too quiet: let go of it at the end.
-        CodecLossStage(begins=0.7, weights=CodecLossWeights(mel=6.0, rises=3.0, magnitude=0.2, complex=0.2, samples=0.1)),
+        CodecLossStage(
+            begins=0.7, weights=CodecLossWeights(mel=6.0, rises=3.0, magnitude=0.2, complex=0.2, samples=0.1)
+        ),
     )
     """In order; the first begins at 0."""
 
