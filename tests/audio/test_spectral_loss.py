@@ -34,7 +34,7 @@ def test_the_middle_window_is_the_measure_that_is_reported() -> None:
 def test_relative_terms_do_not_ask_how_loud_the_batch_is() -> None:
     wave, reference = _noise(0.1, 1), _noise(0.1, 0)
     plain, quieter = LOSS(wave, reference), LOSS(0.3 * wave, 0.3 * reference)
-    for name in ("magnitude", "complex", "samples"):
+    for name in ("magnitude", "complex", "bass", "samples"):
         assert quieter[name].item() == pytest.approx(plain[name].item(), rel=1e-3)
 
 
@@ -77,3 +77,14 @@ def test_rises_do_not_ask_how_loud_it_is() -> None:
     wave = _noise(0.3, 0)
     parts = LOSS(0.5 * wave, wave)
     assert parts["rises"] < 0.01 < parts["mel"]
+
+
+def test_bass_hears_the_phase_of_low_tones_and_nothing_high() -> None:
+    time_s = torch.arange(12_000) / 24_000
+    low, turned, high = (
+        0.3 * torch.sin(2 * torch.pi * hz * time_s + phase).expand(2, -1)
+        for hz, phase in ((60.0, 0.0), (60.0, 2.0), (3000.0, 0.0))
+    )
+    assert LOSS(low + high, low)["bass"] < 0.05
+    assert LOSS(turned, low)["bass"] > 0.5
+    assert LOSS(turned, low)["mel"] < 0.3

@@ -36,11 +36,11 @@ def pieces(draw, roles=("given", "generated")):
     return events, audio, num_frames, layout, draw(st.integers(0, 2)), draw(st.booleans())
 
 
-@given(pieces())
-@settings(derandomize=True, deadline=None, max_examples=150)
-def test_split_is_the_inverse_of_merge(piece) -> None:
+@given(pieces(), st.sampled_from(["merged", "prefix"]))
+@settings(derandomize=True, deadline=None, max_examples=200)
+def test_split_is_the_inverse_of_merge(piece, order) -> None:
     events, audio, num_frames, layout, ahead, asked = piece
-    merged = merge(events, audio, num_frames, layout=layout, ahead=ahead, length_asked=asked)
+    merged = merge(events, audio, num_frames, layout=layout, ahead=ahead, length_asked=asked, order=order)
     given = [t.role == "given" for t in audio]
     parts = split(
         merged,
@@ -148,6 +148,31 @@ def test_offs_behind_a_hole_move_to_its_last_slot_in_true_order() -> None:
 def test_bad_windows_are_refused(kwargs, message) -> None:
     with pytest.raises(ValueError, match=message):
         merge([], [], 4, **kwargs)
+
+
+@given(pieces())
+@settings(derandomize=True, deadline=None, max_examples=100)
+def test_a_prefix_moves_given_events_and_nothing_else(piece) -> None:
+    events, audio, num_frames, layout, ahead, asked = piece
+    merged, prefix = (
+        merge(events, audio, num_frames, layout=layout, ahead=ahead, length_asked=asked, order=order)
+        for order in ("merged", "prefix")
+    )
+    given = np.isin(np.arange(len(events)), [i for i, s in enumerate(events) if s.role == "given"])
+    is_given = [(m.stream >= 0) & given[m.stream] if len(events) else np.zeros(len(m), bool) for m in (merged, prefix)]
+    count = int(is_given[1].sum())
+    assert is_given[1][1 : 1 + count].all()
+    assert (prefix.slot[: 1 + count] == prefix.slot[0]).all()
+    for name in ("kind", "slot", "clock", "event_id", "codes", "frame"):
+        np.testing.assert_array_equal(
+            getattr(merged, name)[~is_given[0]], getattr(prefix, name)[~is_given[1]], err_msg=name
+        )
+    assert sorted(merged.event_target.tolist()) == sorted(prefix.event_target.tolist())
+    assert (merged.code_target != ZERO).sum() == (prefix.code_target != ZERO).sum()
+    if len(prefix.slot) > 1 and prefix.first_slot + 1 <= prefix.last_slot:
+        with pytest.raises(ValueError, match="built whole"):
+            merge(events, audio, num_frames, layout=layout, ahead=ahead, order="prefix",
+                  window=(prefix.first_slot, prefix.first_slot + 1))  # fmt: skip
 
 
 def test_two_generated_event_streams_are_refused() -> None:

@@ -365,3 +365,37 @@ def test_evaluation_holds_a_split_once(rows: MergedRows) -> None:
             check_targets(part.row, own.spec)
     holes = [each for each in own.evaluation("train") if each.task == "infill"]
     assert holes and all(0 < each.seconds <= 1.7 for each in holes)
+
+
+@pytest.mark.parametrize("task", [Joint(), MidiToAudio(), AudioOnly()])
+def test_parallel_codes_of_a_frame_stand_together_and_need_no_tail(smoke: PreparedSet, task: TaskConfig) -> None:
+    rows = MergedConfig(tasks=(task,), crop_s=2.0, layout="parallel").build(smoke)
+    for index in range(6):
+        row = rows.train_row(0, index)
+        check_targets(row, rows.spec)
+        merged = row.merged
+        frames = merged.kind == Kind.FRAME
+        shown = merged.codes[frames][:, 0]
+        inside = (merged.slot[frames] >= 0) & (merged.slot[frames] < merged.num_frames)
+        assert ((shown >= 0).all(axis=1) == inside).all()
+        assert ((shown >= 0).any(axis=1) == inside).all()
+
+
+def test_a_prefix_needs_cuts_and_no_infill() -> None:
+    with pytest.raises(ValueError, match="cut_share"):
+        MergedConfig(tasks=(MidiToAudio(),), order="prefix")
+    with pytest.raises(ValueError, match="infill"):
+        MergedConfig(tasks=(Infill(),), order="prefix", cut_share=1)
+
+
+def test_rows_with_a_prefix_hold_all_notes_of_the_crop_first(smoke: PreparedSet) -> None:
+    rows = MergedConfig(tasks=(MidiToAudio(),), crop_s=2.0, order="prefix", cut_share=1, condition_dropout=0).build(
+        smoke
+    )
+    for index in range(6):
+        row = rows.train_row(0, index)
+        check_targets(row, rows.spec)
+        kind = row.merged.kind
+        events = int((kind == Kind.EVENT).sum())
+        assert (kind[1 : 1 + events] == Kind.EVENT).all()
+    assert all(row.seconds > 0 for row in rows.evaluation("valid"))

@@ -127,10 +127,11 @@ TASKS = {
     asked=st.booleans(),
     layout=st.sampled_from(["delay", "parallel"]),
     ahead=st.integers(0, 1),
+    order=st.sampled_from(["merged", "prefix"]),
 )
 def test_writes_what_merge_builds_and_offers_the_same_choices(
     task: str, seed: int, num_frames: int, num_notes: int, codebooks: int, delay: int, asked: bool,
-    layout: Any, ahead: int,
+    layout: Any, ahead: int, order: Any,
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
     own, context, sound = TASKS[task]
@@ -142,7 +143,7 @@ def test_writes_what_merge_builds_and_offers_the_same_choices(
     codes = rng.integers(0, 5, (2, num_frames, codebooks))
     roles: list[Any] = [sound, "given" if sound == "given" else "absent"]
     audio = [AudioStream(f"track{i}", roles[i], codes[i]) for i in range(2)]
-    merged = merge(streams, audio, num_frames, layout=layout, ahead=ahead, length_asked=asked)
+    merged = merge(streams, audio, num_frames, layout=layout, ahead=ahead, length_asked=asked, order=order)
     known = merged.length_known
     generated = 0 if own == "generated" else None
     masks = unpacked(event_masks(merged, generated, VOCABULARY))
@@ -152,6 +153,7 @@ def test_writes_what_merge_builds_and_offers_the_same_choices(
         num_frames if known else None,
         ahead=ahead,
         layout=layout,
+        order=order,
     ).completed(spec)  # fmt: skip
     writer = Writer(request, spec, VOCABULARY)
     forced(writer, merged, masks)

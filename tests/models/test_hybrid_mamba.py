@@ -34,7 +34,7 @@ SPEC = SequenceSpec(
     controls=(ControlSpec("style", ("techno", "house")),),
 )
 SILENT = dataclasses.replace(SPEC, streams=SPEC.streams[:3])
-PATTERNS = ("M-M-*-M-", "*-*-", "M-M")
+PATTERNS = ("M-M-*-M-", "*-*-", "M-M", "3-R*m-")
 FRONTEND = FrontendConfig(channels=4, width=16, layers=1)
 
 
@@ -443,3 +443,18 @@ def test_operations_are_counted() -> None:
 def test_pattern_is_checked() -> None:
     with pytest.raises(ValueError, match="pattern should be made of"):
         HybridMambaConfig(pattern="MX")
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_layers_that_are_computed_again_have_the_same_gradients(pattern: str) -> None:
+    model = model_of(pattern=pattern, dropout=0.2).train()
+    found = []
+    for recompute in (False, True):
+        model.recompute = recompute
+        model.zero_grad()
+        torch.manual_seed(3)
+        sums = head_sums(model, batch_of(((7, 5), (9,))))
+        (sums.event_nats + sums.code_nats.sum()).backward()
+        found.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])

@@ -9,9 +9,13 @@ import pytest
 
 from lh_mm.audio.io import read_audio, write_audio
 from lh_mm.core.files import read_json
+from lh_mm.generate.sampler import Generation
+from lh_mm.generate.sampling import Sampling
+from lh_mm.generate.stream import sound_as_it_comes
 from lh_mm.music.compose import compose
 from lh_mm.music.midi_io import read_midi, write_midi
 from lh_mm.run.generate import Musician, generate
+from lh_mm.run.requests import Asker
 
 OPTIONS = {
     "task": None, "midi": None, "audio": None, "duration_s": None, "prompt_s": None, "hole_s": None, "controls": (),
@@ -111,3 +115,22 @@ def test_from_python(tiny_run: Path, midi: Path) -> None:
     assert music.wave is not None
     assert music.wave.shape == (1, 15 * 320)
     assert music.about["seed"] == 3
+
+
+@pytest.mark.parametrize("chunk_s", [0.001, 0.1, 9.0])
+def test_sound_that_comes_in_pieces_is_the_whole(tiny_run: Path, midi: Path, chunk_s: float) -> None:
+    musician = Musician.load(str(tiny_run))
+    whole = musician.generate(midi, duration_s=LENGTH_S, seed=4, top_p=0.9).wave
+    pieces = list(musician.stream(midi, duration_s=LENGTH_S, seed=4, sampling=Sampling(top_p=0.9), chunk_s=chunk_s))
+    assert whole is not None
+    assert np.allclose(np.concatenate(pieces), whole[0], atol=1e-5)
+    assert (len(pieces) == 1) == (chunk_s > LENGTH_S)
+
+
+def test_a_track_that_is_given_has_no_sound_to_come(tiny_run: Path, wav: Path) -> None:
+    bundle = Musician.load(str(tiny_run)).bundle
+    asker = Asker(bundle)
+    request = asker.audio_to_midi(asker.sound(read_audio(wav)[0][0]))
+    generation = Generation(bundle.model, [request], bundle.event_vocabulary)
+    with pytest.raises(ValueError, match="is given"):
+        next(sound_as_it_comes(generation, bundle.codec))  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from lh_mm.run.train import plan, train, train_once
 from lh_mm.systems.tracking import read_metrics
 from lh_mm.systems.trainer import StepProgress
 
-TIMES = ("positions_per_s", "memory_gb", "elapsed_s")
+TIMES = ("positions_per_s", "memory_gb", "elapsed_s", "mfu")
 
 
 def numbers(run: Path) -> list[tuple[int, str, float]]:

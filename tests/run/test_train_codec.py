@@ -59,6 +59,21 @@ def test_stopped_and_resumed_equals_not_stopped_and_is_shipped(sound: Path) -> N
     assert "valid/mel_4" in metrics.splitlines()[0]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_a_training_goes_on_with_the_weights_of_another(sound: Path) -> None:
+    first = fit_codec(_experiment(4), sound / "first")
+    still = {"max_steps": 1, "warmup_steps": 0, "learning_rate": 1e-9, "max_minutes": 1e6}
+    options = {**_experiment(1).model_dump(), "optim": still, "init_from": str(sound / "first")}
+    second = fit_codec(CodecExperiment.model_validate(options), sound / "second")
+    for name, value in second.named_parameters():
+        assert torch.allclose(value, first.get_parameter(name), atol=1e-3), name
+    with pytest.raises(ValueError, match="init_from"):
+        fit_codec(CodecExperiment.model_validate({**options, "init_from": str(sound)}), sound / "third")
+    other = {**options, "model": {**TINY.model_dump(), "width": 24}}
+    with pytest.raises(ValueError, match="another model"):
+        fit_codec(CodecExperiment.model_validate(other), sound / "fourth")
+
+
 def test_the_shipped_experiment_is_valid_and_mistakes_are_named(tmp_path: Path) -> None:
     experiment = Path(__file__).parents[2] / "experiments" / "codec" / "rvq.yaml"
     config = load_config(CodecExperiment, experiment).config

@@ -6,6 +6,9 @@ al. 2023, arXiv:2306.06546). The window of 1,024 samples has the bands of the me
 (kicks, basses), are relative to the level of the batch: relative to each example's own level, the quietest crops
 made the gradient of every third batch. What is quiet is the business of the log-mel.
 
+Bass is the complex term below some 250 Hz. Only there can a decoder know the phase of what it writes, and a tone of
+40 Hz has too few periods in a window for a mel band to say whether it is in tune.
+
 Rises compare how the log-mel changes over about 21 ms, neighbouring bands averaged. A missed attack counts twice in
 them, on its way up and down, while the averaged bands hear less of the texture of noise, which no code can carry.
 """
@@ -24,6 +27,8 @@ _RISE_S = 512 / 24_000
 """Over which a rise is taken: one hop of the longest window."""
 _RISE_BANDS = 4
 """Neighbouring bands that a rise is averaged over."""
+_BASS_HZ = 250.0
+"""Where the weight of a bin in the bass has fallen to a half; it falls with the fourth power behind it."""
 _QUIETEST = 0.01
 """Level (mean magnitude, mean sample) of a batch below which it is not scaled up further."""
 _SOFT_FLOOR = 3.0 * FLOOR
@@ -31,7 +36,7 @@ _SOFT_FLOOR = 3.0 * FLOOR
 
 
 class SpectralLoss(nn.Module):
-    """Five distances of two waves, each about 1 before training.
+    """Six distances of two waves, each about 1 before training.
 
     Args:
         sample_rate: of the waves, in Hz.
@@ -49,25 +54,31 @@ class SpectralLoss(nn.Module):
             # Every window sees a steady tone at the level that the reported measure sees.
             self.register_buffer(f"bank_{window}", (bank * (N_FFT / window)).T.contiguous(), persistent=False)
             self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
+            hz = torch.arange(window // 2 + 1) * (sample_rate / window)
+            self.register_buffer(f"bass_{window}", 1.0 / (1.0 + (hz / _BASS_HZ) ** 4), persistent=False)
 
     def forward(
         self, wave: Float[Tensor, "batch samples"], reference: Float[Tensor, "batch samples"]
     ) -> dict[str, Tensor]:
-        """Scalars `mel` and `rises` (nats), `magnitude`, `complex`, `samples` (relative to the references' level)."""
+        """Scalars `mel` and `rises` (nats); `magnitude`, `complex`, `bass`, `samples` (relative to the level)."""
         with torch.autocast(wave.device.type, enabled=False):
             wave, reference = wave.float(), reference.float()
-            mel = rises = magnitude = complex_ = wave.new_zeros(())
+            mel = rises = magnitude = complex_ = bass = wave.new_zeros(())
             for window in self.windows:
                 got, got_size = self._spectrum(wave, window)  # (B, N, F)
                 with torch.no_grad():
                     target, target_size = self._spectrum(reference, window)
                     target_mel = self._log_mel(target_size, window)
                     level = target_size.mean().clamp(min=_QUIETEST)
+                    low = self.get_buffer(f"bass_{window}")
+                    low_level = (target_size * low).mean().clamp(min=_QUIETEST)
                 got_mel = self._log_mel(got_size, window)
                 mel = mel + F.l1_loss(got_mel, target_mel)
                 rises = rises + F.l1_loss(self._rises(got_mel, window), self._rises(target_mel, window))
                 magnitude = magnitude + F.l1_loss(got_size, target_size) / level
-                complex_ = complex_ + (F.l1_loss(got.real, target.real) + F.l1_loss(got.imag, target.imag)) / level
+                apart = (got.real - target.real).abs() + (got.imag - target.imag).abs()
+                complex_ = complex_ + apart.mean() / level
+                bass = bass + (apart * low).mean() / low_level
             samples = F.l1_loss(wave, reference) / reference.abs().mean().clamp(min=_QUIETEST)
         count = len(self.windows)
         return {
@@ -75,6 +86,7 @@ class SpectralLoss(nn.Module):
             "rises": rises / count,
             "magnitude": magnitude / count,
             "complex": complex_ / count,
+            "bass": bass / count,
             "samples": samples,
         }
 

@@ -31,6 +31,7 @@ END = -3
 
 Role = Literal["absent", "given", "generated"]
 Layout = Literal["delay", "parallel"]
+Order = Literal["merged", "prefix"]
 ROLES: tuple[Role, ...] = ("absent", "given", "generated")
 
 
@@ -188,6 +189,7 @@ def merge(
     ahead: int = 0,
     length_asked: bool = False,
     window: tuple[int, int] | None = None,
+    order: Order = "merged",
 ) -> Merged:
     """Build the sequence of a piece, or of its slots [window[0], window[1]).
 
@@ -199,10 +201,12 @@ def merge(
         ahead: slots by which given frames are shown early.
         length_asked: whether a length was asked for where no stream is given.
         window: slots to build; the note-offs of notes that began before it are dropped first.
+        order: `prefix` puts all given events into the first slot, with their own clocks: the usual conditioning by
+            a prefix, as an ablation of standing beside what they cause. A whole sequence has it, a window has not.
 
     Raises:
         ValueError: for two generated event streams, tracks of other lengths than `num_frames`, an
-            empty window or one outside the sequence.
+            empty window or one outside the sequence, or a window of a prefix.
     """
     check_streams(events, audio, num_frames)
     num_codebooks = audio[0].codes.shape[1] if audio else 0
@@ -211,9 +215,11 @@ def merge(
     start, end = window or (first, last + 1)
     if not first <= start < end <= last + 1:
         raise ValueError(f"window [{start}, {end}) must be a part of the sequence's slots [{first}, {last + 1})")
+    if order == "prefix" and (start, end) != (first, last + 1):
+        raise ValueError("a sequence with a prefix is built whole: cut the piece first")
     if start > first:
         events = [s.take(s.onsets + s.delay >= start) for s in events]
-    rows = order_rows(events, start, end)
+    rows = order_rows(events, start, end, order=order)
     kind, slot, clock, event_id, stream = rows
     codes, frame = _codes_at(kind, slot, audio, num_frames, layout, ahead)
 
@@ -254,19 +260,22 @@ def check_streams(events: Sequence[EventStream], audio: Sequence[AudioStream], n
 Rows = tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
-def order_rows(events: Sequence[EventStream], start: int, end: int, opening: Kind = Kind.BOS) -> Rows:
+def order_rows(
+    events: Sequence[EventStream], start: int, end: int, opening: Kind = Kind.BOS, order: Order = "merged"
+) -> Rows:
     """(kind, slot, clock, event_id, stream) of an opening position and the slots [start, end)."""
     # Given streams in the order listed, then the generated one, then the frame.
-    order = sorted(range(len(events)), key=lambda i: events[i].role == "generated")
+    ordered = sorted(range(len(events)), key=lambda i: events[i].role == "generated")
     slots: list[NDArray[np.int64]] = []
     clocks: list[NDArray[np.int64]] = []
     ids: list[NDArray[np.int64]] = []
     streams: list[NDArray[np.int64]] = []
     ranks: list[NDArray[np.int64]] = []
-    for place_in_slot, i in enumerate(order):
+    for place_in_slot, i in enumerate(ordered):
         s = events[i]
         low, high = np.searchsorted(s.clocks, [start - s.delay, end - s.delay])
-        slots.append(s.clocks[low:high] + s.delay)
+        is_prefix = order == "prefix" and s.role == "given"
+        slots.append(np.full(high - low, start, np.int64) if is_prefix else s.clocks[low:high] + s.delay)
         clocks.append(s.clocks[low:high])
         ids.append(s.ids[low:high])
         streams.append(np.full(high - low, i, np.int64))
@@ -274,7 +283,7 @@ def order_rows(events: Sequence[EventStream], start: int, end: int, opening: Kin
     frames = np.arange(start, end, dtype=np.int64)
     none = np.full(len(frames), -1, np.int64)
     slot = np.concatenate([*slots, frames]).astype(np.int64)
-    rank = np.concatenate([*ranks, np.full(len(frames), len(order), np.int64)])
+    rank = np.concatenate([*ranks, np.full(len(frames), len(ordered), np.int64)])
     place = np.lexsort([rank, slot])  # stable: tokenizer order is kept inside a frame
     kind = np.concatenate([np.full(len(slot) - len(frames), Kind.EVENT), np.full(len(frames), Kind.FRAME)])[place]
     clock = np.concatenate([*clocks, frames])[place]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lh_mm.core.clock import frames_at
 from lh_mm.core.infill import Hole, merge_infill
-from lh_mm.core.merge import ZERO, AudioStream, EventStream, Merged, Role, merge, span_of
+from lh_mm.core.merge import ZERO, AudioStream, EventStream, Layout, Merged, Order, Role, merge, span_of
 from lh_mm.core.streams import Row, SequenceSpec
 from lh_mm.data.controls import control_ids
 from lh_mm.data.masks import event_masks
@@ -36,11 +36,15 @@ class CropReader:
         prepared: the set.
         spec: streams of the model; tracks and streams that a row lacks are absent in it.
         vocabulary: of events.
+        layout: codebook layout of generated frames.
+        order: of given events, see `merge`.
     """
 
     prepared: PreparedSet
     spec: SequenceSpec
     vocabulary: EventVocabulary
+    layout: Layout = "delay"
+    order: Order = "merged"
 
     def window(self, piece: PieceInfo, plan: Plan, start: int, num_slots: int, rng: np.random.Generator) -> Row:
         """Slots of the whole piece's sequence.
@@ -61,7 +65,7 @@ class CropReader:
         events = self._events(notes, plan, piece.num_frames, 0, rng)
         merged = merge(
             events, self._audio(piece, plan, 0, piece.num_frames), piece.num_frames,
-            ahead=plan.ahead, length_asked=plan.length_asked, window=(begin, end),
+            layout=self.layout, ahead=plan.ahead, length_asked=plan.length_asked, window=(begin, end),
         )  # fmt: skip
         return self._row(piece, plan, merged, events, offset=0, is_crop=not merged.is_start)
 
@@ -74,9 +78,12 @@ class CropReader:
         holes: list[Hole] = []
         if plan.hole_s is not None:
             holes = [draw_hole(rng, plan.hole_s, self.spec.rate_hz, end - start)]
-            merged = merge_infill(events, audio, end - start, holes)
+            merged = merge_infill(events, audio, end - start, holes, layout=self.layout)
         else:
-            merged = merge(events, audio, end - start, ahead=plan.ahead, length_asked=plan.length_asked)
+            merged = merge(
+                events, audio, end - start, layout=self.layout, ahead=plan.ahead, length_asked=plan.length_asked,
+                order=self.order,
+            )  # fmt: skip
         return self._row(piece, plan, merged, events, offset=start, is_crop=start > 0, holes=holes)
 
     def num_slots(self, piece: PieceInfo, plan: Plan) -> int:
@@ -86,7 +93,8 @@ class CropReader:
 
     def _span(self, piece: PieceInfo, plan: Plan, num_frames: int) -> tuple[int, int]:
         delays = [plan.delay, plan.context_delay if CONTEXT in self.spec.event_streams else 0]
-        return span_of(delays, self.spec.num_codebooks, plan.audio == "generated", num_frames, plan.ahead)
+        delayed = plan.audio == "generated" and self.layout == "delay"
+        return span_of(delays, self.spec.num_codebooks, delayed, num_frames, plan.ahead)
 
     def _notes(self, piece: PieceInfo, first: int, end: int) -> NDArray[np.void]:
         """Notes that begin in frames [first, end)."""

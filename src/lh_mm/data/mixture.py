@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lh_mm.core.config import Config
+from lh_mm.core.merge import Layout, Order
 from lh_mm.core.streams import Row, SequenceSpec, StreamSpec
 from lh_mm.data.controls import control_specs
 from lh_mm.data.crops import CropReader
 from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.data.splits import Split
-from lh_mm.data.tasks import CONTEXT, MIDI, Accompany, MidiOnly, Plan, TaskConfig, can_serve
+from lh_mm.data.tasks import CONTEXT, MIDI, Accompany, Infill, MidiOnly, Plan, TaskConfig, can_serve
 from lh_mm.music.vocabulary import DRUM_ON, NOTE_OFF, NOTE_ON, PROGRAM, EventVocabulary
 
 VALIDATION = 1
@@ -39,6 +40,12 @@ class MergedConfig(Config):
     """Length of a crop in seconds; positions differ, for events come on top of frames."""
     velocity_bins: int = Field(32, ge=1, le=127)
     """Loudness levels of event tokens."""
+    layout: Layout = "delay"
+    """Codebooks of generated frames: `delay` writes code k of a frame k positions later, so that it hears the coarser
+    ones first; `parallel` writes all at once."""
+    order: Order = "merged"
+    """Given events stand `merged` with the frames that they cause, or before all frames as a `prefix` (an ablation;
+    crops are cut first then, `cut_share: 1`)."""
     cut_share: float = Field(0.5, ge=0, le=1)
     """Share of the crops that are cut first and built then, the form in which part of a piece is generated; the
     others are windows of the whole piece's sequence."""
@@ -52,6 +59,15 @@ class MergedConfig(Config):
     """Share of each control left out."""
     no_controls: float = Field(0.1, ge=0, le=1)
     """Share of the crops without any control."""
+
+    @model_validator(mode="after")
+    def _prefix_of_whole_pieces(self) -> Self:
+        if self.order == "prefix":
+            if self.cut_share != 1.0:
+                raise ValueError(f"order: prefix needs cut_share: 1, got {self.cut_share:g}")
+            if any(isinstance(task, Infill) for task in self.tasks):
+                raise ValueError("order: prefix does not go with the task infill, which is of merged sequences")
+        return self
 
     def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None) -> MergedRows:
         return MergedRows(prepared, self, parent)
@@ -134,7 +150,7 @@ class MergedRows:
     @cached_property
     def reader(self) -> CropReader:
         """Builds rows."""
-        return CropReader(self.prepared, self.spec, self.vocabulary)
+        return CropReader(self.prepared, self.spec, self.vocabulary, self.config.layout, self.config.order)
 
     def train_row(self, seed: int, index: int) -> Row:
         """Row `index` of the endless training order of `seed`."""
@@ -161,7 +177,9 @@ class MergedRows:
             for place, piece in enumerate(self._servers(split, number)[0]):
                 rng = np.random.default_rng([0, VALIDATION, number, place])
                 plan = replace(self._plan(piece, number, rng), note_dropout=0.0)
-                cut = plan.hole_s is not None
+                cut = plan.hole_s is not None or self.config.order == "prefix"
+                if cut:  # a piece ends where it is cut, and says so, or END would be asked for in its middle
+                    plan = replace(plan, length_asked=True)
                 num_slots = piece.num_frames if cut else self.reader.num_slots(piece, plan)
                 make = self.reader.cut if cut else self.reader.window
                 for start in range(0, num_slots, self.crop_slots):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lh_mm.core.infill import Hole
-from lh_mm.core.merge import AudioStream, EventStream, Layout, Role
+from lh_mm.core.merge import AudioStream, EventStream, Layout, Order, Role
 from lh_mm.core.streams import SequenceSpec
 
 _NONE = np.zeros(0, np.int64)
@@ -35,6 +35,7 @@ class Request:
         holes: [a, b) in slots to be filled anew, in time order, apart.
         ahead: slots by which given frames are shown early.
         layout: of generated codes.
+        order: whether given events stand beside what they cause or all before it.
         controls: values by name; a control that is not named is absent.
         features: (A, N, F) of given frames for the front end, or None.
         feature_given: (A, N) where a feature may be heard; None for all.
@@ -50,6 +51,7 @@ class Request:
     holes: tuple[Hole, ...] = ()
     ahead: int = 0
     layout: Layout = "delay"
+    order: Order = "merged"
     controls: Mapping[str, str | None] = field(default_factory=dict)
     features: NDArray[np.float32] | None = None
     feature_given: NDArray[np.bool_] | None = None
@@ -112,6 +114,8 @@ class Request:
     def _check_holes(self) -> None:
         if self.prompt or self.ahead or any(s.delay for s in self.events):
             raise ValueError("infill takes no prompt, no ahead and no delays")
+        if self.order != "merged":
+            raise ValueError("infill is of a merged sequence, not of one with a prefix")
         before = 0
         for a, b in self.holes:
             if not before <= a < b <= (self.num_frames or 0):

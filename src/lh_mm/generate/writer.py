@@ -104,10 +104,10 @@ class Writer:
         self.rest: list[Position] = []
         self._empty = [ZERO] * (tracks * books)
         self._latest = -1
-        self._given = self._given_events(request.num_frames)
         delays = [stream.delay for stream in request.events]
         self._delay = delays[self.own] if self.own is not None else 0
         self.first_slot, self._tail = span_of(delays, books, self._delayed, 1, request.ahead)
+        self._given = self._given_events(request.num_frames)
 
     def run(self) -> Generator[Ask, Answer, None]:
         """The asks, in order. What stands behind the last draw is left in `rest`: no model need read it."""
@@ -282,7 +282,7 @@ class Writer:
             if stream.role == "given":
                 for clock, event in zip(stream.clocks.tolist(), stream.ids.tolist(), strict=True):
                     if num_frames is None or clock < num_frames:
-                        slot = clock + stream.delay
+                        slot = clock + stream.delay if self.request.order == "merged" else self.first_slot
                         position = [int(Kind.EVENT), slot, clock, event, index, 0, -1, *self._empty]
                         by_slot.setdefault(slot, []).append(position)
         return by_slot

@@ -1,11 +1,12 @@
 """The hybrid: Mamba-2 with a few attention layers over merged streams on one clock.
 
 A pre-norm residual stack written as a pattern, `M` a Mamba-2 mixer (Dao and Gu 2024, arXiv:2405.21060), `*`
-attention, `-` a SwiGLU network; by default about one mixer in five attends, after Mamba, as in Jamba and
-Nemotron-H (Lieber et al. 2024, arXiv:2403.19887; NVIDIA 2025, arXiv:2504.03624). Where we differ from them:
-attention turns by the clock of the music as well as by index (`nn/rotary.py`), decay may depend on time, and
-the input is a sum of fields (event, codes of every track, sound through a front end) read by two kinds of
-heads: one softmax over events, FRAME and END, and K softmaxes a track for the codes of the next frame.
+attention, `-` a SwiGLU network (`m`, `3` and `R` are Mamba-1, Mamba-3 and retention, for comparison); by default about
+one mixer in five attends, after Mamba, as in Jamba and Nemotron-H (Lieber et al. 2024, arXiv:2403.19887; NVIDIA 2025,
+arXiv:2504.03624). Where we differ from them: attention turns by the clock of the music as well as by index
+(`nn/rotary.py`), decay may depend on time, and the input is a sum of fields (event, codes of every track, sound through
+a front end) read by two kinds of heads: one softmax over events, FRAME and END, and K softmaxes a track for the codes
+of the next frame.
 
 Shapes: B rows, L positions, D width, V event ids, A tracks, K codebooks, C codes, S streams.
 """
@@ -13,11 +14,12 @@ Shapes: B rows, L positions, D width, V event ids, A tracks, K codebooks, C code
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lh_mm.core.config import Config
 from lh_mm.core.merge import ROLES, Kind
@@ -26,12 +28,18 @@ from lh_mm.models.base import Logits
 from lh_mm.models.frontend import Frontend, FrontendConfig, FrontendState
 from lh_mm.nn.attention import Attention, AttentionState, KeyMap, Lookup, look_up
 from lh_mm.nn.embedding import SumEmbedding
+from lh_mm.nn.mamba1 import Mamba1, Mamba1State
 from lh_mm.nn.mamba2 import Mamba2, MambaState
+from lh_mm.nn.mamba3 import Mamba3, Mamba3State
 from lh_mm.nn.mlp import SwiGLU
 from lh_mm.nn.norm import RMSNorm
 from lh_mm.nn.positions import Positions
+from lh_mm.nn.retention import Retention, RetentionState
 from lh_mm.nn.rotary import Rotary
 
+RECURRENT = {"M": Mamba2, "m": Mamba1, "3": Mamba3, "R": Retention}
+"""Mixers of constant memory by their letter in a pattern; all have one interface, that of `Mamba2`."""
+MixerState: TypeAlias = MambaState | Mamba1State | Mamba3State | RetentionState | AttentionState
 INITIAL_SLOTS = 512
 """Positions a key cache has room for at first, where nobody says how many will come."""
 
@@ -41,7 +49,8 @@ class HybridMambaConfig(Config):
 
     kind: Literal["hybrid_mamba"] = "hybrid_mamba"
     pattern: str = "M-M-*-M-M-"
-    """Layers in order: M Mamba-2, * attention, - feed-forward. Any mixture is legal, also attention alone."""
+    """Layers in order: M Mamba-2, * attention, - feed-forward; m Mamba-1, 3 Mamba-3, R retention. Any mixture is legal,
+    also attention alone."""
     dim: int = Field(256, ge=8)
     """Width of the residual stream."""
     heads: int = Field(4, ge=1)
@@ -53,9 +62,9 @@ class HybridMambaConfig(Config):
     clock_fraction: float = Field(0.5, ge=0, le=1)
     """Share of rotary pairs that turn by the clock; the rest turn by the index."""
     state_dim: int = Field(64, ge=1)
-    """State of each Mamba channel."""
+    """State of each Mamba channel; width of a key in retention."""
     head_dim: int = Field(64, ge=1)
-    """Channels that share one decay in Mamba."""
+    """Channels that share one decay in Mamba-2, Mamba-3 and retention."""
     mlp_ratio: float = Field(2.5, gt=0)
     """Inner width of the feed-forward layers in units of dim."""
     time_aware: float | None = Field(None, gt=0)
@@ -68,8 +77,11 @@ class HybridMambaConfig(Config):
     @field_validator("pattern")
     @classmethod
     def _known_layers(cls, pattern: str) -> str:
-        if not pattern or set(pattern) - set("M*-"):
-            raise ValueError("pattern should be made of M (Mamba-2), * (attention) and - (feed-forward)")
+        if not pattern or set(pattern) - set("Mm3R*-"):
+            raise ValueError(
+                "pattern should be made of M (Mamba-2), * (attention), - (feed-forward), m (Mamba-1), 3 (Mamba-3) "
+                "and R (retention)"
+            )
         return pattern
 
     def build(self, spec: SequenceSpec) -> HybridMamba:
@@ -90,7 +102,7 @@ class HybridState:
         sound: of the front end, or None.
     """
 
-    layers: tuple[MambaState | AttentionState, ...]
+    layers: tuple[MixerState, ...]
     keys: KeyMap | None
     index: Tensor
     document: Tensor
@@ -104,6 +116,7 @@ class HybridMamba(nn.Module):
     def __init__(self, config: HybridMambaConfig, spec: SequenceSpec) -> None:
         super().__init__()
         self.config, self.spec = config, spec
+        self.recompute = False  # how it is trained, not what it is: set by the trainer
         dim, tracks, books = config.dim, len(spec.audio_tracks), spec.num_codebooks
         events = len(spec.event_streams)
         # A position: event, its stream, FRAME or FILL, a hole's length, and the codes of every track.
@@ -124,8 +137,8 @@ class HybridMamba(nn.Module):
 
     def _layer(self, symbol: str) -> nn.Module:
         c = self.config
-        if symbol == "M":
-            return Mamba2(c.dim, c.state_dim, c.head_dim)
+        if symbol in RECURRENT:
+            return RECURRENT[symbol](c.dim, c.state_dim, c.head_dim)
         if symbol == "*":
             return Attention(c.dim, c.heads, c.kv_heads, c.dropout)
         return SwiGLU(c.dim, 8 * round(c.mlp_ratio * c.dim / 8))
@@ -176,15 +189,15 @@ class HybridMamba(nn.Module):
             lookup, keys = look_up(positions, None if state is None else state.keys, self.config.window)
 
         mixers = iter(()) if state is None else iter(state.layers)
-        after: list[MambaState | AttentionState] = []
+        after: list[MixerState] = []
         for symbol, norm, layer in zip(self.config.pattern, self.norms, self.layers, strict=True):
             u = norm(x)
-            if symbol == "M":
-                out, new = layer(u, positions, next(mixers, None))
+            if symbol in RECURRENT:
+                out, new = self._run(layer, u, positions, next(mixers, None))
             elif symbol == "*":
-                out, new = layer(u, positions, lookup, next(mixers, None))
+                out, new = self._run(layer, u, positions, lookup, next(mixers, None))
             else:
-                out, new = layer(u), None
+                out, new = self._run(layer, u), None
             if new is not None:
                 after.append(new)
             x = x + (self.dropout(out) if self.training else out)  # float32 under autocast: the sum of both types
@@ -192,6 +205,12 @@ class HybridMamba(nn.Module):
         if state is None:
             return h, None
         return h, self._advanced(batch, state, positions, tuple(after), keys, sound)
+
+    def _run(self, layer: nn.Module, *inputs: Any) -> Any:
+        """A layer, or a layer that is computed once more in the backward pass instead of being remembered."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(layer, *inputs, use_reentrant=False)
+        return layer(*inputs)
 
     def _embed(self, batch: StreamBatch, sound: FrontendState | None) -> tuple[Tensor, FrontendState | None]:
         """(B, L, D): the sum of what stands at each position."""
@@ -269,12 +288,12 @@ class HybridMamba(nn.Module):
         window = self.config.window
         slots = min(window or max_length or INITIAL_SLOTS, max_length or window or INITIAL_SLOTS)
         ring = window is not None and slots == window
-        states: list[MambaState | AttentionState] = []
+        states: list[MixerState] = []
         for layer in self.layers:
-            if isinstance(layer, Mamba2):
-                states.append(layer.init_state(rows, device, dtype))
-            elif isinstance(layer, Attention):
+            if isinstance(layer, Attention):
                 states.append(layer.init_state(rows, slots, device, dtype))
+            elif isinstance(layer, Mamba2 | Mamba1 | Mamba3 | Retention):
+                states.append(layer.init_state(rows, device, dtype))
         zeros = torch.zeros(rows, dtype=torch.int64, device=device)
         return HybridState(
             layers=tuple(states),
@@ -297,7 +316,7 @@ class HybridMamba(nn.Module):
         batch: StreamBatch,
         state: HybridState,
         positions: Positions,
-        layers: tuple[MambaState | AttentionState, ...],
+        layers: tuple[MixerState, ...],
         keys: KeyMap | None,
         sound: FrontendState | None,
     ) -> HybridState:
@@ -323,5 +342,11 @@ class HybridMamba(nn.Module):
         reach = (length + 1) / 2 if c.window is None else min(c.window, (length + 1) / 2)
         inner, chunk = 2 * c.dim, 64
         total += c.pattern.count("*") * 4 * c.dim * reach
-        total += c.pattern.count("M") * (2 * chunk * (c.state_dim + inner) + 4 * c.state_dim * inner)
+        heads = inner // c.head_dim
+        for symbol in c.pattern:
+            if symbol == "m":
+                total += 9 * c.state_dim * inner  # decay, input, recurrence and output of every channel
+            elif symbol in RECURRENT:
+                scores = chunk * c.state_dim * (1 if symbol == "M" else heads)
+                total += 2 * (scores + chunk * inner) + 4 * c.state_dim * inner
         return total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lh_mm.audio.codec import StreamingCodec
 from lh_mm.audio.io import read_audio, to_mono, write_audio
 from lh_mm.core.clock import num_frames_for
 from lh_mm.core.files import read_json, sha256_file, sha256_of, write_json
@@ -21,6 +22,7 @@ from lh_mm.core.log import console, progress
 from lh_mm.generate.request import Request, Result
 from lh_mm.generate.sampler import Generation
 from lh_mm.generate.sampling import Sampling
+from lh_mm.generate.stream import sound_as_it_comes
 from lh_mm.music.events import decode_events
 from lh_mm.music.midi_io import read_midi
 from lh_mm.music.midi_write import write_midi
@@ -130,15 +132,7 @@ class Musician:
         task = task or _default_task(score is not None, wave is not None)
         request = self._request(task, score, wave, duration_s, prompt_s, hole_s)
         request = replace(request, controls=dict(controls or {}), seed=seed)
-        sampling = Sampling(temperature, top_k, top_p)
-        generation = Generation(
-            self.bundle.model,
-            [request],
-            self.bundle.event_vocabulary,
-            events=sampling,
-            codes=sampling,
-            guidance=guidance,
-        )
+        generation = self._begin(request, Sampling(temperature, top_k, top_p), guidance)
         started = time.perf_counter()
         result = _run(generation, resume_in, self.ask.rate_hz)
         seconds = time.perf_counter() - started
@@ -154,6 +148,44 @@ class Musician:
             "realtime": round(result.num_frames / self.ask.rate_hz / seconds, 3),
         }  # fmt: skip
         return Music(self._score_of(request, result, score), self._wave_of(result), self.sample_rate, about)
+
+    def stream(
+        self,
+        midi: str | Path | Score | None = None,
+        *,
+        duration_s: float | None = None,
+        controls: Mapping[str, str] | None = None,
+        sampling: Sampling = Sampling(top_p=0.95),  # noqa: B008 (frozen)
+        guidance: float = 1.0,
+        seed: int = 0,
+        chunk_s: float = 0.2,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Sound while it is written, (samples,) about `chunk_s` at a time: for given notes, or from nothing.
+
+        Args:
+            midi: notes to play; without them notes and sound are composed.
+            duration_s: length of the whole; else that of the notes, or the model's own choice.
+            controls: by name.
+            sampling: how codes and events are drawn.
+            guidance: above 1 follows the notes more closely.
+            seed: the same seed gives the same music.
+            chunk_s: the longer, the fewer calls of the decoder and the later the first sound.
+
+        Raises:
+            ValueError: for a bundle without a codec that streams, or a task it was not trained for.
+        """
+        codec = self.bundle.codec
+        if not isinstance(codec, StreamingCodec):
+            raise ValueError(f"bundle '{self.bundle.manifest['name']}' has no codec that streams: use generate")
+        score = read_midi(midi) if isinstance(midi, str | Path) else midi
+        request = self._request(_default_task(score is not None, False), score, None, duration_s, None, None)
+        request = replace(request, controls=dict(controls or {}), seed=seed)
+        generation = self._begin(request, sampling, guidance)
+        yield from sound_as_it_comes(generation, codec, chunk_frames=max(1, round(chunk_s * self.ask.rate_hz)))
+
+    def _begin(self, request: Request, sampling: Sampling, guidance: float) -> Generation:
+        vocabulary = self.bundle.event_vocabulary
+        return Generation(self.bundle.model, [request], vocabulary, events=sampling, codes=sampling, guidance=guidance)
 
     def _read(self, path: str | Path) -> NDArray[np.float32]:
         wave, _ = read_audio(path, self.sample_rate)

@@ -6,7 +6,6 @@ matrix product, times the share of that speed which training reached when it was
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from lh_mm.models.load import load_codec
 from lh_mm.music.remi import Remi
 from lh_mm.music.vocabulary import EventVocabulary
 from lh_mm.run.experiment import Experiment
+from lh_mm.systems.throughput import peak_matmul_flops
 from lh_mm.systems.trainer import faster_precision
 
 EVENTS_PER_S = 90.0
@@ -44,7 +44,7 @@ def plan_text(experiment: Experiment) -> str:
     width = 2 if precision == "bf16" else 4
     activations_gb = trainer.batch_size * positions * _activation_floats(experiment) * width / 2**30
     flops = 3 * model.flops_per_position(positions) * total / trainer.devices
-    seconds = flops / (_matmul_flops(precision) * EFFICIENCY)
+    seconds = flops / (peak_matmul_flops("cpu", precision) * EFFICIENCY)
     minutes = seconds / 60
     limit = f", stopped after {trainer.max_minutes:g}" if trainer.max_minutes and minutes > trainer.max_minutes else ""
     return "\n".join(
@@ -97,16 +97,6 @@ def planned_positions(experiment: Experiment, spec: SequenceSpec) -> int:
 def _activation_floats(experiment: Experiment) -> int:
     """Numbers kept for the backward pass, a position: about 24 widths a mixer and 10 a feed-forward layer."""
     model = experiment.model
-    per_layer = {"M": 24, "*": 12, "-": 10}
+    # Mamba-1 keeps every state, several times over; the others keep chunk states alone.
+    per_layer = {"M": 24, "3": 40, "R": 40, "m": 24 + 30 * model.state_dim, "*": 12, "-": 10}
     return sum(per_layer[symbol] for symbol in model.pattern) * model.dim
-
-
-def _matmul_flops(precision: str) -> float:
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    a = torch.ones(768, 768, dtype=dtype)
-    for _ in range(3):
-        a @ a
-    start = time.perf_counter()
-    for _ in range(10):
-        a @ a
-    return 10 * 2 * 768**3 / (time.perf_counter() - start)

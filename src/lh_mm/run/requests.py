@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lh_mm.core.clock import num_frames_for
-from lh_mm.core.merge import UNGENERATED, AudioStream, EventStream
+from lh_mm.core.merge import UNGENERATED, AudioStream, EventStream, Layout, Order
 from lh_mm.data.tasks import MIDI
 from lh_mm.generate.request import Request
 from lh_mm.music.events import encode_events, legalise
@@ -53,6 +53,18 @@ class Asker:
         if not self.bundle.spec.audio_tracks:
             raise ValueError(f"bundle '{self.bundle.manifest['name']}' is of notes alone, it has no sound")
         return self.bundle.spec.audio_tracks[0]
+
+    @property
+    def layout(self) -> Layout:
+        """Codebook layout that generated frames were trained in."""
+        layout: Layout = getattr(self.bundle.experiment.sequence, "layout", "delay")
+        return layout
+
+    @property
+    def order(self) -> Order:
+        """Where given events stood in training."""
+        order: Order = getattr(self.bundle.experiment.sequence, "order", "merged")
+        return order
 
     def delay_of(self, task: str) -> int:
         """The delay that a task was trained with (the first of several).
@@ -99,7 +111,7 @@ class Asker:
         return Request(
             events=(self.events(score, "given", self.delay_of("midi_to_audio"), n),),
             audio=(AudioStream(self.track, "generated", self._no_codes(0)),),
-            num_frames=n, **common,  # type: ignore[arg-type]
+            num_frames=n, layout=self.layout, order=self.order, **common,  # type: ignore[arg-type]
         )  # fmt: skip
 
     def audio_to_midi(self, sound: Sound, **common: object) -> Request:
@@ -107,7 +119,7 @@ class Asker:
         return Request(
             events=(_empty(MIDI, self.delay_of("audio_to_midi")),),
             audio=(AudioStream(self.track, "given", sound.codes),),
-            num_frames=len(sound.codes), features=self._features(sound), **common,  # type: ignore[arg-type]
+            num_frames=len(sound.codes), features=self._features(sound), layout=self.layout, order=self.order, **common,  # type: ignore[arg-type]
         )  # fmt: skip
 
     def joint(self, num_frames: int | None, max_frames: int, **common: object) -> Request:
@@ -115,7 +127,7 @@ class Asker:
         return Request(
             events=(_empty(MIDI, self.delay_of("joint")),),
             audio=self._generated_audio(self._no_codes(0)),
-            num_frames=num_frames, max_frames=max_frames, **common,  # type: ignore[arg-type]
+            num_frames=num_frames, max_frames=max_frames, layout=self.layout, order=self.order, **common,  # type: ignore[arg-type]
         )  # fmt: skip
 
     def continuation(
@@ -129,7 +141,7 @@ class Asker:
         stream = self.events(score, "generated", self.delay_of("continue"), n)
         return Request(
             events=(stream.take(stream.clocks < prompt),), audio=self._generated_audio(codes), num_frames=num_frames,
-            max_frames=max_frames, prompt=prompt, **common,  # type: ignore[arg-type]
+            max_frames=max_frames, prompt=prompt, layout=self.layout, order=self.order, **common,  # type: ignore[arg-type]
         )  # fmt: skip
 
     def infill(
@@ -139,7 +151,10 @@ class Asker:
         self.delay_of("infill")
         events = () if score is None else (self.events(score, "generated", 0, num_frames),)
         audio = () if sound is None else (AudioStream(self.track, "generated", _of_length(sound.codes, num_frames)),)
-        return Request(events=events, audio=audio, num_frames=num_frames, holes=(hole,), **common)  # type: ignore[arg-type]
+        return Request(
+            events=events, audio=audio, num_frames=num_frames, holes=(hole,), layout=self.layout,
+            **common,  # type: ignore[arg-type]
+        )  # fmt: skip
 
     def _generated_audio(self, codes: NDArray[np.int64]) -> tuple[AudioStream, ...]:
         return tuple(AudioStream(track, "generated", codes) for track in self.bundle.spec.audio_tracks[:1])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -13,12 +16,39 @@ BUNDLE = "bundle"
 DEMO = "demo"
 
 
+SHARED_RUN = "LH_RUN_DIR"
+"""Tells the processes of one distributed training which folder is theirs."""
+
+
 def new_run_dir(runs: Path, name: str) -> Path:
-    """A fresh `runs/<name>/<id>`; the id begins with the time, so that names sort by age."""
+    """A fresh `runs/<name>/<id>`; the id begins with the time, so that names sort by age.
+
+    A process that was launched for a run of several takes the folder that it was told.
+
+    Raises:
+        ValueError: launched by torchrun and not told.
+    """
+    if told := os.environ.get(SHARED_RUN):
+        Path(told).mkdir(parents=True, exist_ok=True)
+        return Path(told)
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise ValueError(f"under torchrun set {SHARED_RUN} to one folder for all processes, as runs/{name}/first")
     run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     path = runs / name / run_id
     path.mkdir(parents=True)
     return path
+
+
+@contextmanager
+def shared(run_dir: Path) -> Iterator[None]:
+    """Processes that are launched inside take `run_dir` as theirs."""
+    before = os.environ.get(SHARED_RUN)
+    os.environ[SHARED_RUN] = str(run_dir.resolve())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SHARED_RUN]
 
 
 def _is_run(path: Path) -> bool:

@@ -24,10 +24,11 @@ from lh_mm.run.card import card_of
 from lh_mm.run.experiment import DataConfig, Experiment, load_experiment
 from lh_mm.run.plan import plan_text
 from lh_mm.run.prepare import prepare, prepare_folder
-from lh_mm.run.runs import BUNDLE, find_bundle, find_run, new_run_dir
+from lh_mm.run.runs import BUNDLE, find_bundle, find_run, new_run_dir, shared
 from lh_mm.systems.language import LanguageSystem
+from lh_mm.systems.throughput import peak_matmul_flops
 from lh_mm.systems.tracking import CsvLog, build_loggers
-from lh_mm.systems.trainer import StepProgress, faster_precision
+from lh_mm.systems.trainer import StepProgress, TrainerConfig, faster_precision
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def train(
     parts = assemble(config)
     if run_dir is None:
         run_dir = new_run_dir(runs, config.name)
-    _fit(parts, run_dir)
+    with shared(run_dir):
+        _fit(parts, run_dir)
     return run_dir
 
 
@@ -111,8 +113,7 @@ def assemble(config: Experiment) -> Prepared:
     """
     trainer = config.trainer
     if trainer.precision == "auto":
-        on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
-        trainer = trainer.model_copy(update={"precision": faster_precision("cuda" if on_gpu else "cpu")})
+        trainer = trainer.model_copy(update={"precision": faster_precision(_device(trainer))})
         config = config.model_copy(update={"trainer": trainer})
     parent = None if config.init_from is None else Bundle.load(find_bundle(config.init_from))
     dataset = prepare_data(config.data)
@@ -170,9 +171,11 @@ def _fit(parts: Prepared, run_dir: Path) -> None:
         parts.source, batch_size=trainer_config.batch_size, accumulate=trainer_config.accumulate,
         valid_batches=trainer_config.valid_batches, workers=trainer_config.workers, seed=trainer_config.seed,
     )  # fmt: skip
+    parts.model.recompute = trainer_config.recompute
     system = LanguageSystem(
         parts.model, config.optim, config.loss,
         max_steps=trainer_config.max_steps, max_minutes=trainer_config.max_minutes, seed=trainer_config.seed,
+        peak_flops=peak_matmul_flops(_device(trainer_config), trainer_config.precision),
     )  # fmt: skip
     progress = StepProgress(f"training {config.name}")
     trainer = trainer_config.build(run_dir, loggers, [progress, *_sample_callbacks(parts, loggers)])
@@ -191,6 +194,10 @@ def _fit(parts: Prepared, run_dir: Path) -> None:
     if trainer.is_global_zero:
         write_bundle(parts, system, run_dir)
         console().print(f"wrote {run_dir / BUNDLE}")
+
+
+def _device(trainer: TrainerConfig) -> str:
+    return "cuda" if trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _sample_callbacks(parts: Prepared, loggers: Sequence[Any]) -> list[Any]:

@@ -44,6 +44,8 @@ class CodecExperiment(Config):
 
     question: str
     """What the run is to find out."""
+    init_from: str | None = None
+    """The run folder of an earlier training, whose weights and codebooks this one goes on with."""
     model: RvqCodecConfig = RvqCodecConfig()
     data: CodecCorpusConfig = CodecCorpusConfig()
     optim: CodecOptimConfig = CodecOptimConfig()
@@ -147,6 +149,8 @@ def fit_codec(experiment: CodecExperiment, out: Path, stop_after_steps: int | No
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)  # initial weights
         codec = experiment.model.build()
+    if experiment.init_from is not None:
+        _go_on_with(codec, Path(experiment.init_from))
     system = CodecSystem(codec, experiment.optim, experiment.loss, experiment.seed, experiment.precision)
 
     last = out / "checkpoints" / "last.ckpt"
@@ -180,6 +184,23 @@ def fit_codec(experiment: CodecExperiment, out: Path, stop_after_steps: int | No
     )
     trainer.save_checkpoint(last, weights_only=False)
     return save_codec(system.shipped_codec, out / "codec", replace=True)
+
+
+def _go_on_with(codec: RvqCodec, run: Path) -> None:
+    """Weights, codebooks and running sums of another run's last checkpoint.
+
+    Raises:
+        ValueError: there is none, or it is of another model.
+    """
+    path = run / "checkpoints" / "last.ckpt"
+    if not path.is_file():
+        raise ValueError(f"init_from={run}: no {path}; train it first (lh codec train codec/rvq)")
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    own = {name.removeprefix("codec."): value for name, value in state.items() if name.startswith("codec.")}
+    try:
+        codec.load_state_dict(own)
+    except RuntimeError as error:
+        raise ValueError(f"init_from={run}: of another model: {error}") from error
 
 
 def _stacked(rows: list[tuple[Tensor]]) -> Tensor:

@@ -38,6 +38,7 @@ class CodecLossWeights(Config):
     rises: float = 1.0
     magnitude: float = 0.5
     complex: float = 2.0
+    bass: float = 0.0
     samples: float = 1.0
     commitment: float = 0.25
 

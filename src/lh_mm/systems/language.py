@@ -68,6 +68,7 @@ class LanguageSystem(L.LightningModule):
         max_steps: int,
         max_minutes: float | None,
         seed: int,
+        peak_flops: float | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -75,6 +76,7 @@ class LanguageSystem(L.LightningModule):
         self.average = AverageWeights(model, optim.ema_decay)
         self.optim_config, self.weights = optim, weights
         self.max_steps, self.max_minutes, self.seed = max_steps, max_minutes, seed
+        self.peak_flops = peak_flops  # of one device, see systems/throughput.py
         self._elapsed_s = 0.0
         self._clock_s: float | None = None
         self._positions = 0
@@ -123,7 +125,7 @@ class LanguageSystem(L.LightningModule):
             optimizer.step()  # keeps Lightning's step count, without gradients it changes nothing
         optimizer.zero_grad()
         self.average.update(self.model)
-        self._log_step(total, lr, norm, sum(batch.kind.numel() for batch in batches))
+        self._log_step(total, lr, norm, batches)
 
     def _counts(self, batches: Sequence[StreamBatch]) -> tuple[Tensor, Tensor]:
         event_count = torch.zeros((), device=self.device)
@@ -150,8 +152,9 @@ class LanguageSystem(L.LightningModule):
             return strategy.block_backward_sync()
         return nullcontext()
 
-    def _log_step(self, sums: HeadSums, lr: float, norm: Tensor, num_positions: int) -> None:
-        seconds = self._lap()
+    def _log_step(self, sums: HeadSums, lr: float, norm: Tensor, batches: Sequence[StreamBatch]) -> None:
+        seconds = max(self._lap(), 1e-9)
+        num_positions = sum(batch.kind.numel() for batch in batches)
         self._positions += num_positions * self.trainer.world_size
         values = {
             # Lightning's own counter of logged batches is off by one in a resumed run.
@@ -159,14 +162,20 @@ class LanguageSystem(L.LightningModule):
             **_by_head(sums, "train"),
             "lr": lr,
             "grad_norm": float(norm),
-            "positions_per_s": num_positions * self.trainer.world_size / max(seconds, 1e-9),
+            "positions_per_s": num_positions * self.trainer.world_size / seconds,
             "memory_gb": _memory_gb(self.device),
             "elapsed_s": self._elapsed_s,
         }
+        if self.peak_flops is not None:  # forward and backward are three times the forward pass
+            needed = sum(3 * b.kind.numel() * self.model.flops_per_position(b.kind.shape[1]) for b in batches)
+            values["mfu"] = needed / seconds / self.peak_flops
         self.log_dict(values, prog_bar=False)
         self.log("loss", values["train/nats_total"], prog_bar=True, logger=False)
-        if self.max_minutes is not None and self.progress >= 1:
-            self.trainer.should_stop = True
+        if self.max_minutes is not None:
+            over = self.progress >= 1
+            if self.trainer.world_size > 1:  # clocks differ: one rank that goes on would wait for the others for ever
+                over = self.trainer.strategy.reduce_boolean_decision(over, all=False)
+            self.trainer.should_stop = self.trainer.should_stop or over
 
     def _lap(self) -> float:
         """Seconds since the last lap; they count towards the budget of minutes."""

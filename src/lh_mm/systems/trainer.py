@@ -32,6 +32,8 @@ class TrainerConfig(Config):
     """Micro-batches of one step; losses are divided by the targets of all of them."""
     precision: Precision = "auto"
     """`bf16` is autocast over fp32 weights; `auto` takes it where it measures faster, and the run remembers which."""
+    recompute: bool = False
+    """Layers are computed again in the backward pass: a third slower, with the activations of one layer at a time."""
     devices: int = Field(1, ge=1)
     """Processes; more than one is data parallel."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"

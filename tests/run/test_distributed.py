@@ -1,0 +1,59 @@
+"""Two processes take the same steps as one, and leave one run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from lh_mm.run.runs import SHARED_RUN, new_run_dir, shared
+from lh_mm.systems.tracking import read_metrics
+
+STILL = ("model.dropout=0", "model.frontend.frame_dropout=0", "model.frontend.document_dropout=0")
+
+
+def trained(tiny: tuple[str, ...], folder: Path, *overrides: str) -> Path:
+    """The run of `lh train` as a person calls it."""
+    folder.mkdir()
+    options = [*tiny, *STILL, "trainer.accelerator=cpu", "trainer.max_steps=4", *overrides]
+    code = "from lh_mm.cli.main import main; main()"
+    env = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", "demo", *options],
+        cwd=folder, env={**env, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = (folder / "runs").glob("*/*/")
+    return run
+
+
+def test_two_processes_equal_one(tiny: tuple[str, ...], tmp_path: Path) -> None:
+    one = trained(tiny, tmp_path / "one", "trainer.batch_size=2")
+    two = trained(tiny, tmp_path / "two", "trainer.batch_size=1", "trainer.devices=2")
+    accumulated = trained(tiny, tmp_path / "accumulated", "trainer.batch_size=1", "trainer.accumulate=2")
+    expected = load_file(one / "bundle" / "model.safetensors")
+    for run in (two, accumulated):
+        found = load_file(run / "bundle" / "model.safetensors")
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            assert (found[name] - value).abs().max() < 1e-5, name
+    logged = [
+        [value for _, name, value in read_metrics(run / "metrics.csv") if name == "valid/nats_total"]
+        for run in (one, two)
+    ]
+    assert logged[1] == pytest.approx(logged[0], abs=1e-4)
+
+
+def test_processes_of_one_run_share_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = new_run_dir(tmp_path, "demo")
+    with shared(first):
+        assert new_run_dir(tmp_path, "demo") == first.resolve()
+    assert SHARED_RUN not in os.environ
+    assert new_run_dir(tmp_path, "demo") != first
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    with pytest.raises(ValueError, match=SHARED_RUN):
+        new_run_dir(tmp_path, "demo")
