@@ -57,6 +57,22 @@ def test_models_that_are_compared_are_of_equal_size() -> None:
     assert max(sizes) / min(sizes) < 1.03
 
 
+ABLATIONS = sorted(name for name in MODELS if name.startswith("ablation/"))
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_is_as_large_and_as_long_as_what_it_changes(name: str) -> None:
+    configs = [load_experiment(ROOT / each).config for each in ("hybrid/tiny.yaml", name)]
+    sizes = []
+    for config in configs:
+        spec, _ = planned_spec(config)
+        with torch.device("meta"):
+            sizes.append(config.model.build(spec).num_parameters())
+    assert abs(sizes[1] / sizes[0] - 1) < (0.06 if "frontend" in name else 0.035)  # its front end is what is missing
+    for part in ("optim", "trainer", "data", "loss"):
+        assert getattr(configs[0], part) == getattr(configs[1], part), part
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_two_steps(
     name: str, codec_folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch

@@ -20,10 +20,9 @@ def trained(tiny: tuple[str, ...], folder: Path, *overrides: str) -> Path:
     """The run of `lh train` as a person calls it."""
     folder.mkdir()
     options = [*tiny, *STILL, "trainer.accelerator=cpu", "trainer.max_steps=4", *overrides]
-    code = "from lh_mm.cli.main import main; main()"
     env = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     done = subprocess.run(
-        [sys.executable, "-c", code, "train", "demo", *options],
+        [sys.executable, "-m", "lh_mm.cli.main", "train", "demo", *options],
         cwd=folder, env={**env, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -71,8 +71,8 @@ class HybridMambaConfig(Config):
     """Slots in which Mamba's decay is the usual one of a position; none lets decay know nothing of time."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Of every layer's output and of attention weights, in training."""
-    frontend: FrontendConfig = FrontendConfig()
-    """Used where the sequence has features."""
+    frontend: FrontendConfig | None = FrontendConfig()
+    """Used where the sequence has features; none reads given sound by its codes alone."""
 
     @field_validator("pattern")
     @classmethod
@@ -125,7 +125,9 @@ class HybridMamba(nn.Module):
         # BOS: each stream's role, each event stream's delay, length, crop or true start, controls.
         header = [len(ROLES)] * (events + tracks) + [2 * MAX_DELAY + 1] * events + [NUM_LENGTH_BUCKETS, 2]
         self.header_embedding = SumEmbedding(header + [1 + len(c.values) for c in spec.controls], dim)
-        self.frontend = Frontend(config.frontend, spec.feature_dim, tracks, dim) if spec.feature_dim else None
+        self.frontend = None
+        if spec.feature_dim and config.frontend is not None:
+            self.frontend = Frontend(config.frontend, spec.feature_dim, tracks, dim)
         self.rotary = Rotary(dim // config.heads, config.clock_fraction, spec.rate_hz)
         self.norms = nn.ModuleList([RMSNorm(dim) for _ in config.pattern])
         self.layers = nn.ModuleList([self._layer(symbol) for symbol in config.pattern])

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from lh_mm.audio.codec import Codec
 from lh_mm.audio.features import LogMelConfig
-from lh_mm.core.config import ConfigError, validate
+from lh_mm.core.config import Config, ConfigError, validate
 from lh_mm.core.files import atomic_folder, read_json, write_json
 from lh_mm.core.streams import SequenceSpec
 from lh_mm.models.base import SequenceModel
@@ -64,8 +64,12 @@ class Bundle:
     vocabulary: EventVocabulary | Remi
 
     @classmethod
-    def load(cls, path: Path) -> Bundle:
+    def load(cls, path: Path, model: type[Config] | None = None) -> Bundle:
         """Open a bundle's folder.
+
+        Args:
+            path: the folder.
+            model: class of the model's settings, for a bundle of a model that is not ours: a file cannot name code.
 
         Raises:
             ValueError: if it is no bundle, is damaged, or has a format this version cannot read.
@@ -78,6 +82,8 @@ class Bundle:
             raise ValueError(f"{path / MANIFEST}: format_version {version}, this lh_mm reads 1 to {FORMAT_VERSION}")
         try:
             tree = yaml.safe_load((path / EXPERIMENT).read_text(encoding="utf-8"))
+            if model is not None:
+                tree["model"] = validate(model, tree["model"], str(path / EXPERIMENT))
             experiment = validate(Experiment, tree, str(path / EXPERIMENT))
             spec = SequenceSpec.from_json(manifest["spec"])
             vocabulary = _vocabulary((path / VOCABULARY).read_text(encoding="utf-8"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from lh_mm.core.config import Config, Loaded, load_config
 from lh_mm.data.mixture import MergedConfig
@@ -19,6 +19,16 @@ from lh_mm.systems.optim import OptimConfig
 from lh_mm.systems.tracking import TrackingConfig
 from lh_mm.systems.trainer import TrainerConfig
 
+
+def _own_model(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Settings of a model of one's own pass as they are; everything else is read as settings of ours."""
+    is_own = not isinstance(value, Mapping | HybridMambaConfig) and callable(getattr(value, "build", None))
+    return value if is_own else read(value)
+
+
+ModelConfig = Annotated[SerializeAsAny[HybridMambaConfig], WrapValidator(_own_model)]
+"""YAML knows our kinds alone; from Python any `Config` whose `build(spec)` gives a `SequenceModel` will do
+(docs/your_own_model.md)."""
 DATA_ALTERNATIVES = (("recipe", "folder"),)
 
 
@@ -55,7 +65,7 @@ class Experiment(Config):
     """Which music."""
     sequence: SequenceConfig = MergedConfig()
     """How pieces become rows of tokens, and the mixture of tasks."""
-    model: HybridMambaConfig = HybridMambaConfig()
+    model: ModelConfig = HybridMambaConfig()
     """What is trained."""
     init_from: str | None = None
     """A bundle whose weights training begins with: a run, or `demo`. Its streams, vocabulary and codec are kept."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lh_mm.audio.codec import StreamingCodec
 from lh_mm.audio.io import read_audio, to_mono, write_audio
 from lh_mm.core.clock import num_frames_for
+from lh_mm.core.config import Config
 from lh_mm.core.files import read_json, sha256_file, sha256_of, write_json
 from lh_mm.core.log import console, progress
 from lh_mm.generate.request import Request, Result
@@ -73,13 +74,17 @@ class Musician:
     bundle: Bundle
 
     @classmethod
-    def load(cls, run: str) -> Musician:
+    def load(cls, run: str, model: type[Config] | None = None) -> Musician:
         """Of a run: a folder, an id, `latest`, or `demo`.
+
+        Args:
+            run: which.
+            model: class of the model's settings, for a model of one's own.
 
         Raises:
             ValueError: if there is no such run or it has no bundle.
         """
-        return cls(Bundle.load(find_bundle(run)))
+        return cls(Bundle.load(find_bundle(run), model))
 
     @cached_property
     def ask(self) -> Asker:

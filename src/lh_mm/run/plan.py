@@ -43,6 +43,7 @@ def plan_text(experiment: Experiment) -> str:
     states_gb = num_parameters * 4 * 5 / 2**30
     width = 2 if precision == "bf16" else 4
     activations_gb = trainer.batch_size * positions * _activation_floats(experiment) * width / 2**30
+    operations = model.flops_per_position(positions) * positions_per_s(experiment, spec)
     flops = 3 * model.flops_per_position(positions) * total / trainer.devices
     seconds = flops / (peak_matmul_flops("cpu", precision) * EFFICIENCY)
     minutes = seconds / 60
@@ -54,6 +55,7 @@ def plan_text(experiment: Experiment) -> str:
             f"precision    {precision} on {trainer.devices} device(s)",
             f"memory       about {states_gb:.2f} GB of weights and optimiser, {activations_gb:.2f} GB of activations",
             f"a step       {rows} rows of about {positions:,} positions: {per_step:,} positions",
+            f"operations   {operations / 1e9:.2f} billion a second of music, forward",
             f"tokens       {total:,} positions in {trainer.max_steps:,} steps",
             f"time         about {minutes:.0f} minutes on this machine{limit} (estimated: {flops:.2e} operations)",
             f"assumed      {how}",
@@ -86,12 +88,19 @@ def _folder_overrides(experiment: Experiment) -> list[str]:
     return own if experiment.data.folder is None else [*own, f"path={experiment.data.folder}"]
 
 
+def positions_per_s(experiment: Experiment, spec: SequenceSpec) -> float:
+    """Positions a second of music: frames where there are any, and events."""
+    if not isinstance(experiment.sequence, MergedConfig):
+        return EVENTS_PER_S
+    return spec.rate_hz + EVENTS_PER_S
+
+
 def planned_positions(experiment: Experiment, spec: SequenceSpec) -> int:
     """Positions of a row."""
     sequence: Any = experiment.sequence
     if not isinstance(sequence, MergedConfig):
         return int(sequence.length)
-    return round(sequence.crop_s * (spec.rate_hz + EVENTS_PER_S))
+    return round(sequence.crop_s * positions_per_s(experiment, spec))
 
 
 def _activation_floats(experiment: Experiment) -> int:

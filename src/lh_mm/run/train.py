@@ -60,12 +60,17 @@ def plan(experiment: str, overrides: Sequence[str] = ()) -> str:
 
 
 def train(
-    experiment: str, overrides: Sequence[str] = (), *, resume: str | None = None, runs: Path = Path("runs")
+    experiment: str | Experiment,
+    overrides: Sequence[str] = (),
+    *,
+    resume: str | None = None,
+    runs: Path = Path("runs"),
 ) -> Path:
     """Train, and write the run's bundle.
 
     Args:
-        experiment: a file, or a name in `experiments/`; ignored (but checked) when resuming.
+        experiment: a file, or a name in `experiments/`; ignored (but checked) when resuming. Or the settings
+            themselves, as for a model of one's own; overrides are then not taken.
         overrides: `a.b=c`.
         resume: a run to go on with; its own resolved experiment is used, with the overrides.
         runs: where runs are kept.
@@ -77,7 +82,11 @@ def train(
         ConfigError: for a mistake in the experiment.
         ValueError: for data that cannot serve it, or a bundle that does not fit.
     """
-    if resume is None:
+    if isinstance(experiment, Experiment):
+        if overrides:
+            raise ValueError(f"settings are changed before they are given to train, got overrides {list(overrides)}")
+        config, run_dir = experiment, None if resume is None else find_run(resume, runs)
+    elif resume is None:
         config = load_experiment(experiment, overrides).config
         run_dir = None
     else:
