@@ -34,9 +34,7 @@ def made_small(command: str) -> list[str]:
     if words[0] == "train" and "--plan" not in words:
         own_folder = [word for word in words if word.startswith("data.folder=")]
         small = [word for word in SMALL_TRAINING if not (own_folder and word.startswith("data="))]
-        if any(word.startswith("init_from=") for word in words):
-            # The shipped model as it is: another one could not begin with its weights.
-            words[words.index("experiments/demo.yaml")] = "experiments/hybrid/demo_bundle.yaml"
+        small += ["trainer.max_minutes=null"]
         return [*words, *small]
     if words[0] == "generate" and "--seconds" in words:
         words[words.index("--seconds") + 1] = "0.5"

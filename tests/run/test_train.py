@@ -15,7 +15,7 @@ from lh_mm.core.files import read_json
 from lh_mm.run import train as verb
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.train import plan, train, train_once
-from lh_mm.systems.tracking import read_metrics
+from lh_mm.systems.tracking import CsvLog, read_metrics
 from lh_mm.systems.trainer import StepProgress
 
 TIMES = ("positions_per_s", "memory_gb", "elapsed_s", "mfu")
@@ -106,3 +106,19 @@ def test_both_mistakes_are_told(tmp_path: Path) -> None:
 def test_weights_and_biases_offline_leaves_its_folder(tiny: tuple[str, ...], tmp_path: Path) -> None:
     run = train("demo", [*tiny, "trainer.max_steps=2", "tracking.wandb=offline"], runs=tmp_path)
     assert list(run.glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_a_log_that_was_cut_in_the_middle_of_a_line_is_read_and_gone_on_with(tmp_path: Path) -> None:
+    log = CsvLog(tmp_path / "metrics.csv")
+    for step in (1, 2, 3):
+        log.log_metrics({"a": step / 3, "b": 1.0}, step)
+    whole = log.path.read_text()
+    for cut in range(len(whole.splitlines()[0]) + 2, len(whole)):
+        log.path.write_text(whole[:cut])
+        rows = read_metrics(log.path)
+        assert rows == [(1, "a", 1 / 3), (1, "b", 1.0), (2, "a", 2 / 3), (2, "b", 1.0), (3, "a", 1.0)][: len(rows)]
+    log.path.write_text(whole[:-3])
+    log.forget_after(2)
+    assert [row[0] for row in read_metrics(log.path)] == [1, 1, 2, 2]
+    log.forget_after(-1)
+    assert read_metrics(log.path) == []

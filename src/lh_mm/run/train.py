@@ -189,13 +189,13 @@ def _fit(parts: Prepared, run_dir: Path) -> None:
     progress = StepProgress(f"training {config.name}")
     trainer = trainer_config.build(run_dir, loggers, [progress, *_sample_callbacks(parts, loggers)])
     console().print(f"run {run_dir}: {parts.model.num_parameters():,} parameters, {trainer_config.precision}")
-    resume_from = None
+    resume_from, step = None, -1  # a run that was killed before its first checkpoint begins again
     if checkpoint.is_file():
         resume_from = checkpoint
         step = int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
-        for logger in loggers:
-            if isinstance(logger, CsvLog):
-                logger.forget_after(step)
+    for logger in loggers:
+        if isinstance(logger, CsvLog):
+            logger.forget_after(step)
     trainer.fit(system, datamodule=data, ckpt_path=resume_from, weights_only=True)
     if system.progress < 1 and trainer.global_step < trainer_config.max_steps:
         console().print(f"stopped at step {trainer.global_step}; go on with: lh train --resume {run_dir} {config.name}")

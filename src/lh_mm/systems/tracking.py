@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 
 from lh_mm.core.config import Config
+from lh_mm.core.files import write_atomic
 
 
 class TrackingConfig(Config):
@@ -73,13 +74,15 @@ class CsvLog(Logger):
             kept = [row for row in rows if row[0] <= step]
             text = io.StringIO()
             csv.writer(text).writerows([("step", "name", "value"), *((s, n, repr(v)) for s, n, v in kept)])
-            self.path.write_text(text.getvalue(), newline="")
+            with write_atomic(self.path) as file:
+                file.write(text.getvalue().encode())
 
 
 def read_metrics(path: Path) -> list[tuple[int, str, float]]:
-    """The rows of a `metrics.csv`: (step, name, value)."""
-    with path.open(newline="") as file:
-        return [(int(row["step"]), row["name"], float(row["value"])) for row in csv.DictReader(file)]
+    """The rows of a `metrics.csv`: (step, name, value), without a last line that a killed process left unfinished."""
+    whole, newline, _ = path.read_text(encoding="utf-8").rpartition("\n")
+    rows = csv.DictReader(io.StringIO(whole + newline))
+    return [(int(row["step"]), row["name"], float(row["value"])) for row in rows]
 
 
 def build_loggers(config: TrackingConfig, run_dir: Path, name: str, tree: Mapping[str, Any]) -> list[Logger]:
