@@ -35,14 +35,14 @@ class StreamSpec:
 
     Attributes:
         name: unique in the sequence: `midi`, `mix`, ...
-        kind: event tokens, codec codes, or features for the front end.
+        kind: event tokens, codec codes, features for the front end, or note states of every frame.
         vocabulary_size: event ids (FRAME and END not counted) or codes of one codebook; 0 for features.
         num_codebooks: K of `codes`, else 0.
-        dim: bins of `features`, else 0.
+        dim: bins of `features`, values of `states`, else 0.
     """
 
     name: str
-    kind: Literal["midi", "codes", "features"]
+    kind: Literal["midi", "codes", "features", "states"]
     vocabulary_size: int = 0
     num_codebooks: int = 0
     dim: int = 0
@@ -124,6 +124,12 @@ class SequenceSpec:
         features = self._of("features")
         return features[0].dim if features else 0
 
+    @property
+    def state_dim(self) -> int:
+        """Values of the note state that a frame position shows; 0 where notes are given as events."""
+        states = self._of("states")
+        return states[0].dim if states else 0
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a bundle."""
         return {
@@ -181,6 +187,7 @@ class StreamBatch:
         feature_given: (B, A, N) where a feature may be heard.
         feature_document: (B, N) the document of each feature frame.
         feature_index: (B, L) index into N at frame positions that show a given frame, -1 elsewhere.
+        states: (B, L, R) uint8, note states at frame positions (`music/note_state.py`); None without.
         event_target: (B, L) id in 0 .. V+1, -1 where there is none; None when generating.
         code_target: (B, L, A, K), `ZERO` where there is none; None when generating.
         event_mask: (B, L, ceil((V + 2) / 8)) packed bits of legal choices; None where all are legal.
@@ -199,6 +206,7 @@ class StreamBatch:
     feature_given: Tensor | None = None
     feature_document: Tensor | None = None
     feature_index: Tensor | None = None
+    states: Tensor | None = None
     event_target: Tensor | None = None
     code_target: Tensor | None = None
     event_mask: Tensor | None = None
@@ -233,7 +241,7 @@ class StreamBatch:
         """
         sliced = (
             "kind", "slot", "clock", "event_id", "stream", "codes", "hole", "document",
-            "feature_index", "event_target", "code_target", "event_mask",
+            "feature_index", "states", "event_target", "code_target", "event_mask",
         )  # fmt: skip
         parts = {name: value[:, start:end] for name in sliced if (value := getattr(self, name)) is not None}
         return replace(self, **parts)
@@ -260,6 +268,7 @@ class Row:
         feature_given: (A, N) bool.
         first_frame: frame of the first feature.
         event_mask: packed legal choices (L, bytes) or None.
+        states: (L, R) note states at frame positions, or None.
         is_crop: whether BOS says crop even where the sequence has its own start (a piece that was cut first
             and built then).
     """
@@ -272,6 +281,7 @@ class Row:
     feature_given: np.ndarray | None = None
     first_frame: int = 0
     event_mask: np.ndarray | None = None
+    states: np.ndarray | None = None
     is_crop: bool = False
 
 
@@ -300,6 +310,8 @@ def collate(rows: Sequence[Sequence[Row]], spec: SequenceSpec) -> StreamBatch:
     document = full((length,), 0)
     event_mask = full((length, mask_bytes), 255, np.uint8)
     feature_index = full((length,), -1)
+    has_states = any(doc.states is not None for row in rows for doc in row)
+    states = full((length, spec.state_dim if has_states else 0), 0, np.uint8)
     features = np.zeros((len(rows), num_tracks, num_frames, spec.feature_dim), np.float32)
     feature_given = np.zeros((len(rows), num_tracks, num_frames), bool)
     feature_document = full((num_frames,), 0)
@@ -321,6 +333,8 @@ def collate(rows: Sequence[Sequence[Row]], spec: SequenceSpec) -> StreamBatch:
             target = m.event_target.copy()
             target[m.event_target == FRAME], target[m.event_target == END] = v, v + 1
             event_target[b, here] = target
+            if doc.states is not None:
+                states[b, here] = doc.states
             if doc.event_mask is not None:
                 event_mask[b, here] = doc.event_mask
             if doc.features is not None and doc.feature_given is not None:
@@ -349,6 +363,7 @@ def collate(rows: Sequence[Sequence[Row]], spec: SequenceSpec) -> StreamBatch:
         feature_given=t(feature_given) if has_features else None,
         feature_document=t(feature_document) if has_features else None,
         feature_index=t(feature_index) if has_features else None,
+        states=t(states) if has_states else None,
         event_target=t(event_target), code_target=t(code_target),
         event_mask=t(event_mask) if mask_bytes else None,
     )  # fmt: skip

@@ -13,19 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lh_mm.core.clock import frames_at
 from lh_mm.core.infill import Hole, merge_infill
-from lh_mm.core.merge import ZERO, AudioStream, EventStream, Layout, Merged, Order, Role, merge, span_of
+from lh_mm.core.merge import ZERO, AudioStream, EventStream, Kind, Layout, Merged, Order, Role, merge, span_of
 from lh_mm.core.streams import Row, SequenceSpec
 from lh_mm.data.controls import control_ids
 from lh_mm.data.masks import event_masks
 from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.data.tasks import CONTEXT, MIDI, Plan, draw_hole
 from lh_mm.music.events import EventVocabulary, encode_events
+from lh_mm.music.note_state import NUM_STATES, note_states
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class CropReader:
         vocabulary: of events.
         layout: codebook layout of generated frames.
         order: of given events, see `merge`.
+        given_notes: as event tokens, or as the state of every frame.
     """
 
     prepared: PreparedSet
@@ -45,6 +48,7 @@ class CropReader:
     vocabulary: EventVocabulary
     layout: Layout = "delay"
     order: Order = "merged"
+    given_notes: Literal["events", "states"] = "events"
 
     def window(self, piece: PieceInfo, plan: Plan, start: int, num_slots: int, rng: np.random.Generator) -> Row:
         """Slots of the whole piece's sequence.
@@ -67,7 +71,9 @@ class CropReader:
             events, self._audio(piece, plan, 0, piece.num_frames), piece.num_frames,
             layout=self.layout, ahead=plan.ahead, length_asked=plan.length_asked, window=(begin, end),
         )  # fmt: skip
-        return self._row(piece, plan, merged, events, offset=0, is_crop=not merged.is_start)
+        row = self._row(piece, plan, merged, events, offset=0, is_crop=not merged.is_start)
+        # Notes that began before the window are left out, as their events are.
+        return self._with_states(row, plan, notes, 0, begin - plan.delay if begin > first else 0, rng)
 
     def cut(self, piece: PieceInfo, plan: Plan, start: int, num_frames: int, rng: np.random.Generator) -> Row:
         """Frames [start, start + num_frames) of a piece as a piece of their own, with a hole if the plan has one."""
@@ -84,7 +90,8 @@ class CropReader:
                 events, audio, end - start, layout=self.layout, ahead=plan.ahead, length_asked=plan.length_asked,
                 order=self.order,
             )  # fmt: skip
-        return self._row(piece, plan, merged, events, offset=start, is_crop=start > 0, holes=holes)
+        row = self._row(piece, plan, merged, events, offset=start, is_crop=start > 0, holes=holes)
+        return self._with_states(row, plan, notes, start, start, rng)
 
     def num_slots(self, piece: PieceInfo, plan: Plan) -> int:
         """Slots of the whole piece's sequence, lead and tail included."""
@@ -115,7 +122,8 @@ class CropReader:
         streams = []
         for name in self.spec.event_streams:
             role, delay, own = chosen[name]
-            table = notes[own] if role != "absent" else notes[:0]
+            shown = role == "generated" or (role == "given" and self.given_notes == "events")
+            table = notes[own] if shown else notes[:0]
             if role == "given" and plan.note_dropout and len(table):
                 table = table[rng.random(len(table)) >= plan.note_dropout]
             events = encode_events(table, self.prepared.rate_hz, num_frames, self.vocabulary)
@@ -159,6 +167,24 @@ class CropReader:
             is_crop=is_crop,
         )
         return self._with_features(row, piece, offset) if plan.audio == "given" else row
+
+    def _with_states(
+        self, row: Row, plan: Plan, notes: NDArray[np.void], offset: int, first: int, rng: np.random.Generator
+    ) -> Row:
+        """Note states of given notes that begin at frame `first` of the piece or later; frames count from `offset`."""
+        if self.given_notes == "events" or plan.midi != "given":
+            return row
+        if plan.note_dropout and len(notes):
+            notes = notes[rng.random(len(notes)) >= plan.note_dropout]
+        merged = row.merged
+        end = merged.num_frames + offset
+        table = note_states(notes, self.prepared.rate_hz, offset, end)
+        table[: max(0, first - offset)] = 0
+        shown = merged.slot - plan.delay
+        there = (merged.kind == Kind.FRAME) & (shown >= 0) & (shown < len(table))
+        states = np.zeros((len(merged), NUM_STATES), np.uint8)
+        states[there] = table[shown[there]]
+        return replace(row, states=states)
 
     def _with_features(self, row: Row, piece: PieceInfo, offset: int) -> Row:
         """Features of the frames that are shown; of a cut, only those that hear nothing from before it."""

@@ -24,6 +24,7 @@ from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.data.splits import Split
 from lh_mm.data.tasks import CONTEXT, MIDI, Accompany, Infill, MidiOnly, Plan, TaskConfig, can_serve
+from lh_mm.music.note_state import NUM_STATES
 from lh_mm.music.vocabulary import DRUM_ON, NOTE_OFF, NOTE_ON, PROGRAM, EventVocabulary
 
 VALIDATION = 1
@@ -46,6 +47,8 @@ class MergedConfig(Config):
     order: Order = "merged"
     """Given events stand `merged` with the frames that they cause, or before all frames as a `prefix` (an ablation;
     crops are cut first then, `cut_share: 1`)."""
+    given_notes: Literal["events", "states"] = "events"
+    """Given notes as event tokens, or as the note state of every frame (an ablation: magenta-realtime 2's form)."""
     cut_share: float = Field(0.5, ge=0, le=1)
     """Share of the crops that are cut first and built then, the form in which part of a piece is generated; the
     others are windows of the whole piece's sequence."""
@@ -67,6 +70,8 @@ class MergedConfig(Config):
                 raise ValueError(f"order: prefix needs cut_share: 1, got {self.cut_share:g}")
             if any(isinstance(task, Infill) for task in self.tasks):
                 raise ValueError("order: prefix does not go with the task infill, which is of merged sequences")
+        if self.given_notes == "states" and any(isinstance(task, Infill | Accompany) for task in self.tasks):
+            raise ValueError("given_notes: states does not go with the tasks infill and accompany")
         return self
 
     def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None) -> MergedRows:
@@ -128,6 +133,8 @@ class MergedRows:
             streams += [StreamSpec(name, "codes", size, prepared.num_codebooks) for name in prepared.audio_tracks]
             if prepared.num_features and any(task.kind in ("audio_to_midi", "accompany", "infill") for task in tasks):
                 streams.append(StreamSpec("features", "features", dim=prepared.num_features))
+        if self.config.given_notes == "states":
+            streams.append(StreamSpec("note_state", "states", dim=NUM_STATES))
         return SequenceSpec(tuple(streams), prepared.rate_hz, True, control_specs(prepared.about["controls"]))
 
     def _check_parent(self, parent: SequenceSpec) -> None:
@@ -150,7 +157,9 @@ class MergedRows:
     @cached_property
     def reader(self) -> CropReader:
         """Builds rows."""
-        return CropReader(self.prepared, self.spec, self.vocabulary, self.config.layout, self.config.order)
+        return CropReader(
+            self.prepared, self.spec, self.vocabulary, self.config.layout, self.config.order, self.config.given_notes
+        )
 
     def train_row(self, seed: int, index: int) -> Row:
         """Row `index` of the endless training order of `seed`."""

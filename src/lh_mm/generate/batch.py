@@ -35,6 +35,8 @@ class Batcher:
         self.first_slots = np.array(first_slots, np.int64)[:, None]  # (R, 1)
         self.header = _header(requests, first_slots, spec, device)
         self.features, self.feature_given = _features(requests, spec)
+        self.states = _states(requests, spec)
+        self.delays = np.array([r.events[0].delay if r.events else 0 for r in requests], np.int64)[:, None]
         if self.features is not None and self.feature_given is not None:
             self.features, self.feature_given = self.features.to(device), self.feature_given.to(device)
 
@@ -47,6 +49,7 @@ class Batcher:
         for row, part in zip(table, parts, strict=True):
             if part:
                 row[: len(part)] = part
+        states = self._states_at(table)
         table[..., CLOCK] -= self.first_slots  # what the model calls clock begins with the document
         columns = torch.from_numpy(table).to(self.device)
         return StreamBatch(
@@ -62,7 +65,17 @@ class Batcher:
             features=self.features,
             feature_given=self.feature_given,
             feature_index=None if self.features is None else columns[..., FEATURE],
+            states=states,
         )
+
+    def _states_at(self, table: NDArray[np.int64]) -> Tensor | None:
+        """(R, L, values) note states at frame positions."""
+        if self.states is None:
+            return None
+        shown = table[..., SLOT] - self.delays
+        there = (table[..., KIND] == Kind.FRAME) & (shown >= 0) & (shown < self.states.shape[1])
+        states = self.states[np.arange(len(table))[:, None], np.where(there, shown, 0)] * there[..., None]
+        return torch.from_numpy(states.astype(np.uint8)).to(self.device)
 
 
 def without_given(part: Sequence[Position], request: Request) -> list[Position]:
@@ -101,6 +114,18 @@ def _header(
         is_crop=torch.tensor([int(r.is_crop) for r in requests], device=device).unsqueeze(1),
         controls=tensor([[c.id_of(r.controls.get(c.name)) for c in spec.controls] for r in requests]),
     )
+
+
+def _states(requests: Sequence[Request], spec: SequenceSpec) -> NDArray[np.uint8] | None:
+    """(R, N, values) padded to the longest row; None if no row has any."""
+    longest = max((len(r.states) for r in requests if r.states is not None), default=0)
+    if not longest:
+        return None
+    states = np.zeros((len(requests), longest, spec.state_dim), np.uint8)
+    for row, request in zip(states, requests, strict=True):
+        if request.states is not None:
+            row[: len(request.states)] = request.states
+    return states
 
 
 def _features(requests: Sequence[Request], spec: SequenceSpec) -> tuple[Tensor | None, Tensor | None]:

@@ -39,6 +39,7 @@ class Request:
         controls: values by name; a control that is not named is absent.
         features: (A, N, F) of given frames for the front end, or None.
         feature_given: (A, N) where a feature may be heard; None for all.
+        states: (N, R) note states of given notes, for a model that takes them instead of events, or None.
         is_crop: whether the piece began earlier.
         seed: of the draws.
     """
@@ -55,6 +56,7 @@ class Request:
     controls: Mapping[str, str | None] = field(default_factory=dict)
     features: NDArray[np.float32] | None = None
     feature_given: NDArray[np.bool_] | None = None
+    states: NDArray[np.uint8] | None = None
     is_crop: bool = False
     seed: int = 0
 
@@ -111,6 +113,10 @@ class Request:
             if self.features.shape != shape:
                 raise ValueError(f"features should have the shape {shape}, got {self.features.shape}")
 
+        if self.states is not None and self.states.shape != (self.num_frames, spec.state_dim):
+            wanted = (self.num_frames, spec.state_dim)
+            raise ValueError(f"states should have the shape {wanted}, got {self.states.shape}")
+
     def _check_holes(self) -> None:
         if self.prompt or self.ahead or any(s.delay for s in self.events):
             raise ValueError("infill takes no prompt, no ahead and no delays")
@@ -143,6 +149,7 @@ class Request:
             ),
             audio=tuple(replace(t, role=role(t.role)) for t in self.audio),
             features=None,
+            states=None,
         )
 
     @property

@@ -26,6 +26,7 @@ from lh_mm.core.merge import ROLES, Kind
 from lh_mm.core.streams import MAX_DELAY, NUM_LENGTH_BUCKETS, SequenceSpec, StreamBatch
 from lh_mm.models.base import Logits
 from lh_mm.models.frontend import Frontend, FrontendConfig, FrontendState
+from lh_mm.music.note_state import ONSET, SUSTAINED
 from lh_mm.nn.attention import Attention, AttentionState, KeyMap, Lookup, look_up
 from lh_mm.nn.embedding import SumEmbedding
 from lh_mm.nn.mamba1 import Mamba1, Mamba1State
@@ -125,6 +126,7 @@ class HybridMamba(nn.Module):
         # BOS: each stream's role, each event stream's delay, length, crop or true start, controls.
         header = [len(ROLES)] * (events + tracks) + [2 * MAX_DELAY + 1] * events + [NUM_LENGTH_BUCKETS, 2]
         self.header_embedding = SumEmbedding(header + [1 + len(c.values) for c in spec.controls], dim)
+        self.state_proj = nn.Linear(2 * spec.state_dim, dim, bias=False) if spec.state_dim else None
         self.frontend = None
         if spec.feature_dim and config.frontend is not None:
             self.frontend = Frontend(config.frontend, spec.feature_dim, tracks, dim)
@@ -237,6 +239,9 @@ class HybridMamba(nn.Module):
             which = batch.document.clamp(max=headers.shape[1] - 1).unsqueeze(-1)
             own = headers.gather(1, which.expand(-1, -1, headers.shape[-1]))
             x = x + own * is_bos.unsqueeze(-1)
+        if self.state_proj is not None and batch.states is not None:
+            both = torch.cat([batch.states == SUSTAINED, batch.states == ONSET], dim=-1)
+            x = x + self.state_proj(both.to(x.dtype))
         if self.frontend is not None and batch.features is not None and batch.feature_index is not None:
             assert batch.feature_given is not None
             single = batch.header.roles.shape[1] == 1

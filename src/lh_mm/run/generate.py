@@ -251,7 +251,7 @@ class Musician:
 
     def _score_of(self, request: Request, result: Result, given: Score | None) -> Score | None:
         stream = next((s for s in request.completed(self.bundle.spec).events if s.role != "absent"), None)
-        if stream is None:
+        if stream is None or request.states is not None:
             return given
         clocks, ids = (stream.clocks, stream.ids) if stream.role == "given" else (result.clocks, result.ids)
         tempo_map = None if given is None else given.tempo_map

@@ -14,6 +14,7 @@ from lh_mm.core.streams import SequenceSpec, StreamSpec
 from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.recipe import load_recipe
 from lh_mm.models.load import load_codec
+from lh_mm.music.note_state import NUM_STATES
 from lh_mm.music.remi import Remi
 from lh_mm.music.vocabulary import EventVocabulary
 from lh_mm.run.experiment import Experiment
@@ -80,6 +81,8 @@ def planned_spec(experiment: Experiment) -> tuple[SequenceSpec, str]:
         streams.append(StreamSpec("mix", "codes", codec.codebook_size, codec.num_codebooks))
     if recipe.features is not None:
         streams.append(StreamSpec("features", "features", dim=recipe.features.num_mels))
+    if sequence.given_notes == "states":
+        streams.append(StreamSpec("note_state", "states", dim=NUM_STATES))
     return SequenceSpec(tuple(streams), rate_hz), f"{EVENTS_PER_S:g} event tokens a second of music, no controls"
 
 

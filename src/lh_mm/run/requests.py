@@ -14,6 +14,7 @@ from lh_mm.core.merge import UNGENERATED, AudioStream, EventStream, Layout, Orde
 from lh_mm.data.tasks import MIDI
 from lh_mm.generate.request import Request
 from lh_mm.music.events import encode_events, legalise
+from lh_mm.music.note_state import note_states
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
 
@@ -108,8 +109,12 @@ class Asker:
     def midi_to_audio(self, score: Score, *, num_frames: int | None = None, **common: object) -> Request:
         """Sound for notes."""
         n = num_frames or max(1, num_frames_for(score.duration_s, self.rate_hz))
+        stream, states = self.events(score, "given", self.delay_of("midi_to_audio"), n), None
+        if self.bundle.spec.state_dim:
+            legal, _ = legalise(score, self.rate_hz, n)
+            stream, states = stream.take(stream.clocks < 0), note_states(legal.notes, self.rate_hz, 0, n)
         return Request(
-            events=(self.events(score, "given", self.delay_of("midi_to_audio"), n),),
+            events=(stream,), states=states,
             audio=(AudioStream(self.track, "generated", self._no_codes(0)),),
             num_frames=n, layout=self.layout, order=self.order, **common,  # type: ignore[arg-type]
         )  # fmt: skip
