@@ -63,7 +63,7 @@ def test_it_is_small_and_is_what_its_card_names(codec: RvqCodec, repository: Pat
 def test_more_codebooks_are_closer_and_all_are_close(codec: RvqCodec, crops: Crops) -> None:
     mel = [np.mean([mel_distance(_back(codec, wave, k), wave) for wave, _ in crops]) for k in (1, 2, 3, 4)]
     assert mel == sorted(mel, reverse=True)
-    assert mel[3] < 0.6
+    assert mel[3] < 0.56
 
 
 def test_onsets_survive_the_round_trip(codec: RvqCodec, crops: Crops) -> None:
@@ -72,8 +72,8 @@ def test_onsets_survive_the_round_trip(codec: RvqCodec, crops: Crops) -> None:
 
     original = np.nanmean([f1(wave, onsets) for wave, onsets in crops])
     back = np.nanmean([f1(_back(codec, wave, 4), onsets) for wave, onsets in crops])
-    # Over 25 pieces it is .058 under (its card); these five crops are harder. The target of .05 is not reached yet.
-    assert back > original - 0.12
+    # Over 90 crops of 30 pieces it is .050 under (its card); these five crops are harder.
+    assert back > original - 0.1
 
 
 def test_codes_are_used(codec: RvqCodec, crops: Crops) -> None:
