@@ -63,7 +63,7 @@ def test_it_is_small_and_is_what_its_card_names(codec: RvqCodec, repository: Pat
 def test_more_codebooks_are_closer_and_all_are_close(codec: RvqCodec, crops: Crops) -> None:
     mel = [np.mean([mel_distance(_back(codec, wave, k), wave) for wave, _ in crops]) for k in (1, 2, 3, 4)]
     assert mel == sorted(mel, reverse=True)
-    assert mel[3] < 0.56
+    assert mel[3] < 0.6
 
 
 def test_onsets_survive_the_round_trip(codec: RvqCodec, crops: Crops) -> None:

@@ -121,7 +121,8 @@ def _make_music(run: str, dataset: PreparedSet, folder: Path, scale: float) -> l
     notes = whole.crop(start_s, start_s + played_s)
     folder.mkdir(parents=True, exist_ok=True)
     midi = folder / f"given-{sha256_of([piece.id, start_s, played_s])[:8]}.mid"
-    write_midi(notes, midi)
+    if not midi.is_file():
+        write_midi(notes, midi)
     options: dict[str, Any] = {
         "audio": None, "hole_s": None, "controls": [], "temperature": 1.0, "top_k": 0, "top_p": 0.95, "guidance": 1.0,
         "seed": 0,
