@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lh_mm.core.clock import num_frames_for
-from lh_mm.core.merge import UNGENERATED, AudioStream, EventStream, Layout, Order
+from lh_mm.core.merge import UNGENERATED, AudioStream, EventStream, Role
 from lh_mm.data.tasks import MIDI
 from lh_mm.generate.request import Request
 from lh_mm.music.events import encode_events, legalise
@@ -55,18 +55,6 @@ class Asker:
             raise ValueError(f"bundle '{self.bundle.manifest['name']}' is of notes alone, it has no sound")
         return self.bundle.spec.audio_tracks[0]
 
-    @property
-    def layout(self) -> Layout:
-        """Codebook layout that generated frames were trained in."""
-        layout: Layout = getattr(self.bundle.experiment.sequence, "layout", "delay")
-        return layout
-
-    @property
-    def order(self) -> Order:
-        """Where given events stood in training."""
-        order: Order = getattr(self.bundle.experiment.sequence, "order", "merged")
-        return order
-
     def delay_of(self, task: str) -> int:
         """The delay that a task was trained with (the first of several).
 
@@ -99,40 +87,42 @@ class Asker:
                 features = front_end(tensor)[0].numpy().astype(np.float16).astype(np.float32)  # as sets store them
         return Sound(codes, None if features is None else features[: len(codes)])
 
-    def events(self, score: Score, role: str, delay: int, num_frames: int) -> EventStream:
+    def events(self, score: Score, role: Role, delay: int, num_frames: int) -> EventStream:
         """A score's notes as the stream `midi`, made legal at the model's rate."""
-        legal, _ = legalise(score, self.rate_hz, num_frames)
-        events = encode_events(legal.notes, self.rate_hz, num_frames, self.bundle.event_vocabulary)
+        events = encode_events(
+            self._legal(score, num_frames).notes, self.rate_hz, num_frames, self.bundle.event_vocabulary
+        )
         as_int = (events.clocks.astype(np.int64), events.ids.astype(np.int64), events.onset_clocks.astype(np.int64))
-        return EventStream(MIDI, role, delay, *as_int)  # type: ignore[arg-type]
+        return EventStream(MIDI, role, delay, *as_int)
 
     def midi_to_audio(self, score: Score, *, num_frames: int | None = None, **common: object) -> Request:
         """Sound for notes."""
         n = num_frames or max(1, num_frames_for(score.duration_s, self.rate_hz))
-        stream, states = self.events(score, "given", self.delay_of("midi_to_audio"), n), None
+        delay, states = self.delay_of("midi_to_audio"), None
         if self.bundle.spec.state_dim:
-            legal, _ = legalise(score, self.rate_hz, n)
-            stream, states = stream.take(stream.clocks < 0), note_states(legal.notes, self.rate_hz, 0, n)
-        return Request(
+            stream, states = _empty("given", delay), note_states(self._legal(score, n).notes, self.rate_hz, 0, n)
+        else:
+            stream = self.events(score, "given", delay, n)
+        return self._request(
             events=(stream,), states=states,
             audio=(AudioStream(self.track, "generated", self._no_codes(0)),),
-            num_frames=n, layout=self.layout, order=self.order, **common,  # type: ignore[arg-type]
+            num_frames=n, **common,
         )  # fmt: skip
 
     def audio_to_midi(self, sound: Sound, **common: object) -> Request:
         """Notes for sound."""
-        return Request(
-            events=(_empty(MIDI, self.delay_of("audio_to_midi")),),
+        return self._request(
+            events=(_empty("generated", self.delay_of("audio_to_midi")),),
             audio=(AudioStream(self.track, "given", sound.codes),),
-            num_frames=len(sound.codes), features=self._features(sound), layout=self.layout, order=self.order, **common,  # type: ignore[arg-type]
+            num_frames=len(sound.codes), features=self._features(sound), **common,
         )  # fmt: skip
 
     def joint(self, num_frames: int | None, max_frames: int, **common: object) -> Request:
         """Notes and sound from nothing."""
-        return Request(
-            events=(_empty(MIDI, self.delay_of("joint")),),
+        return self._request(
+            events=(_empty("generated", self.delay_of("joint")),),
             audio=self._generated_audio(self._no_codes(0)),
-            num_frames=num_frames, max_frames=max_frames, layout=self.layout, order=self.order, **common,  # type: ignore[arg-type]
+            num_frames=num_frames, max_frames=max_frames, **common,
         )  # fmt: skip
 
     def continuation(
@@ -144,9 +134,9 @@ class Asker:
         if len(codes) < prompt:
             codes = np.concatenate([codes, self._no_codes(prompt - len(codes))])
         stream = self.events(score, "generated", self.delay_of("continue"), n)
-        return Request(
+        return self._request(
             events=(stream.take(stream.clocks < prompt),), audio=self._generated_audio(codes), num_frames=num_frames,
-            max_frames=max_frames, prompt=prompt, layout=self.layout, order=self.order, **common,  # type: ignore[arg-type]
+            max_frames=max_frames, prompt=prompt, **common,
         )  # fmt: skip
 
     def infill(
@@ -156,10 +146,20 @@ class Asker:
         self.delay_of("infill")
         events = () if score is None else (self.events(score, "generated", 0, num_frames),)
         audio = () if sound is None else (AudioStream(self.track, "generated", _of_length(sound.codes, num_frames)),)
-        return Request(
-            events=events, audio=audio, num_frames=num_frames, holes=(hole,), layout=self.layout,
-            **common,  # type: ignore[arg-type]
+        return self._request(
+            events=events, audio=audio, num_frames=num_frames, holes=(hole,),
+            **common,
         )  # fmt: skip
+
+    def _request(self, **parts: object) -> Request:
+        """In the codebook layout and the order of events that the bundle was trained with."""
+        sequence = self.bundle.experiment.sequence
+        trained = {name: getattr(sequence, name) for name in ("layout", "order") if hasattr(sequence, name)}
+        return Request(**trained, **parts)  # type: ignore[arg-type]
+
+    def _legal(self, score: Score, num_frames: int) -> Score:
+        legal, _ = legalise(score, self.rate_hz, num_frames)
+        return legal
 
     def _generated_audio(self, codes: NDArray[np.int64]) -> tuple[AudioStream, ...]:
         return tuple(AudioStream(track, "generated", codes) for track in self.bundle.spec.audio_tracks[:1])
@@ -176,9 +176,9 @@ class Asker:
         return features
 
 
-def _empty(name: str, delay: int) -> EventStream:
+def _empty(role: Role, delay: int) -> EventStream:
     none = np.zeros(0, np.int64)
-    return EventStream(name, "generated", delay, none, none)
+    return EventStream(MIDI, role, delay, none, none)
 
 
 def _of_length(codes: NDArray[np.int64], num_frames: int) -> NDArray[np.int64]:
