@@ -16,6 +16,7 @@ from lh_mm.music.compose import compose
 from lh_mm.music.midi_io import read_midi, write_midi
 from lh_mm.run.generate import Musician, generate
 from lh_mm.run.requests import Asker
+from lh_mm.run.train import train
 
 OPTIONS = {
     "task": None, "midi": None, "audio": None, "duration_s": None, "prompt_s": None, "hole_s": None, "controls": (),
@@ -134,3 +135,23 @@ def test_a_track_that_is_given_has_no_sound_to_come(tiny_run: Path, wav: Path) -
     generation = Generation(bundle.model, [request], bundle.event_vocabulary)
     with pytest.raises(ValueError, match="is given"):
         next(sound_as_it_comes(generation, bundle.codec))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", ["sequence.given_notes=states", "sequence.order=prefix", "sequence.layout=parallel"])
+def test_a_bundle_is_asked_in_the_form_it_was_trained_in(
+    form: str, tiny: tuple[str, ...], midi: Path, tmp_path: Path
+) -> None:
+    tasks = "sequence.tasks=[{kind: midi_to_audio, delays: [-2]}]"
+    run = train("demo", [*tiny, tasks, form, "sequence.cut_share=1", "trainer.max_steps=1"], runs=tmp_path)
+    musician = Musician.load(str(run))
+    request = musician.ask.midi_to_audio(read_midi(midi), num_frames=30)
+    assert (request.states is not None) == ("states" in form)
+    assert (len(request.events[0].ids) == 0) == ("states" in form)
+    assert (request.order, request.layout) == (
+        "prefix" if "prefix" in form else "merged", "parallel" if "parallel" in form else "delay"
+    )  # fmt: skip
+    made = musician.generate(midi, duration_s=LENGTH_S)
+    assert made.wave is not None
+    assert made.wave.shape[1] == pytest.approx(LENGTH_S * musician.sample_rate, abs=320)
+    assert made.score is not None
+    assert len(made.score.notes)
