@@ -83,6 +83,6 @@ def smoke(codec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepa
     from lh_mm.data.prepared import PreparedSet
     from lh_mm.data.recipe import load_recipe
 
-    overrides = [f"codec.source={codec_folder}", "pieces=3", "duration_s=8", "features.num_mels=16"]
+    overrides = [f"codec.source={codec_folder}", "pieces=3", "duration_s=8", "features.num_bins=24"]
     recipe = load_recipe("smoke", overrides).config
     return PreparedSet(prepare(recipe, root=tmp_path_factory.mktemp("sets"), workers=1))

@@ -32,7 +32,7 @@ def page(repository: Path, codec_folder: Path, tmp_path_factory: pytest.TempPath
     text = (repository / "docs" / "your_own_model.md").read_text()
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
     folder = tmp_path_factory.mktemp("page")
-    small = f"codec.source: {codec_folder}, pieces: 3, duration_s: 8, features.num_mels: 16"
+    small = f"codec.source: {codec_folder}, pieces: 3, duration_s: 8, features.num_bins: 24"
     patch = pytest.MonkeyPatch()
     patch.setenv("LH_DATA", str(folder / "data"))
     patch.chdir(folder)

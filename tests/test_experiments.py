@@ -81,7 +81,7 @@ def test_two_steps(
 
     monkeypatch.setenv("LH_DATA", str(tmp_path_factory.getbasetemp() / "experiments_data"))
     config: Experiment = load_experiment(ROOT / name).config
-    small = [f"codec.source: {codec_folder}", "pieces: 3", "duration_s: 8", "features.num_mels: 16"]
+    small = [f"codec.source: {codec_folder}", "pieces: 3", "duration_s: 8", "features.num_bins: 24"]
     data = f"data={{recipe: smoke, overrides: {{{', '.join(small)}}}}}"
     crop = "sequence.length=64" if config.sequence.kind == "remi" else "sequence.crop_s=1"
     run = train(str(ROOT / name), [data, crop, *SMOKE], runs=tmp_path)

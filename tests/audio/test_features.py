@@ -5,23 +5,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lh_mm.audio.features import LogMel, LogMelConfig
+from lh_mm.audio.features import ConstantQ, ConstantQConfig, LogMel, LogMelConfig, read_features
+from lh_mm.core.config import ConfigError
 
 RATE, HZ, HOP = 24_000, 75.0, 320
 MEL = LogMel(RATE, HZ)
+CQT = ConstantQ(RATE, HZ)
 
 
 def _noise(num_samples: int, seed: int = 0) -> torch.Tensor:
     return 0.1 * torch.randn(1, num_samples, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.parametrize("transform", [MEL, CQT], ids=["mel", "cqt"])
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(frame=st.integers(0, 59), late=st.integers(0, HOP))
-def test_a_feature_hears_nothing_after_its_own_frame(frame: int, late: int) -> None:
+def test_a_feature_hears_nothing_after_its_own_frame(transform: LogMel | ConstantQ, frame: int, late: int) -> None:
     wave = _noise(60 * HOP)
     changed = wave.clone()
     changed[:, (frame + 1) * HOP + late :] += 0.5
-    before, after = MEL(wave), MEL(changed)
+    before, after = transform(wave), transform(changed)
     torch.testing.assert_close(before[:, : frame + 1], after[:, : frame + 1], atol=0, rtol=0)
 
 
@@ -117,3 +120,41 @@ def test_settings_that_do_not_fit_are_refused() -> None:
 def test_fingerprint_tells_settings_apart() -> None:
     assert LogMelConfig().build(RATE, HZ).fingerprint == MEL.fingerprint
     assert LogMelConfig(num_mels=32).build(RATE, HZ).fingerprint != MEL.fingerprint
+
+
+@pytest.mark.parametrize("pitch", [28, 40, 52, 64, 76, 88, 100])
+def test_a_semitone_is_two_bins_and_a_full_scale_sine_has_magnitude_one(pitch: int) -> None:
+    t = torch.arange(RATE) / RATE
+    peaks = []
+    for note in (pitch, pitch + 1):
+        hz = 440.0 * 2.0 ** ((note - 69) / 12)
+        heard = CQT(torch.sin(2 * torch.pi * hz * t)[None])[0, 70] * CQT.spread + CQT.mean
+        peaks.append(int(heard.argmax()))
+        assert 32.7 * 2 ** (peaks[-1] / 24) == pytest.approx(hz, rel=0.02)
+        assert heard.max() == pytest.approx(0.0, abs=0.05)
+    assert peaks[1] - peaks[0] == 2
+
+
+def test_high_notes_are_heard_within_two_frames_and_low_ones_within_a_quarter_second() -> None:
+    wave = torch.zeros(1, 60 * HOP)
+    wave[:, 30 * HOP] = 1.0  # a click
+    heard = (CQT(wave)[0] > CQT(torch.zeros_like(wave))[0] + 0.1).nonzero()
+    frames = {bin_: heard[heard[:, 1] == bin_, 0] for bin_ in (0, 167)}
+    assert frames[167].max() <= 32
+    assert 45 <= frames[0].max() <= 30 + CQT.window_frames - 1 == 48
+
+
+def test_constant_q_refuses_what_it_cannot_hear() -> None:
+    with pytest.raises(ValueError, match="num_bins=300"):
+        ConstantQConfig(num_bins=300).build(RATE, HZ)
+    with pytest.raises(ValueError, match="window_s"):
+        ConstantQ(RATE, HZ, window_s=0.02)
+    assert CQT(torch.zeros(2, 5 * HOP)).shape == (2, 5, 168)
+    assert CQT.fingerprint not in (ConstantQ(RATE, HZ, bins_per_octave=36).fingerprint, MEL.fingerprint)
+
+
+def test_stored_settings_say_which_transform_they_are_of() -> None:
+    for config in (LogMelConfig(num_mels=8), ConstantQConfig(num_bins=24)):
+        assert read_features(config.model_dump(), "set.json") == config
+    with pytest.raises(ConfigError, match="num_bin"):
+        read_features({"kind": "cqt", "num_bin": 3}, "set.json")

@@ -56,6 +56,17 @@ def test_what_is_drawn_is_what_is_given() -> None:
     assert rows[1] < rows[0]  # higher on the page
 
 
+@pytest.mark.parametrize("num_tracks", [1, 6, 7, 20])
+def test_a_legend_of_many_long_names_lies_inside_the_picture(num_tracks: int) -> None:
+    tempo_map = TempoMap.constant(125.0)
+    rows = [{"start_beat": i, "end_beat": i + 1, "pitch": 50 + i, "track": i} for i in range(num_tracks)]
+    names = tuple(f"a quite long name of track {i}" for i in range(num_tracks))
+    drawn = pixels(piano_roll(Score(make_notes(rows, tempo_map), tempo_map, 20.0, tracks=names)))
+    white = (drawn > 250).all(-1)
+    assert white[:4].all() and white[:, :4].all() and white[:, -4:].all()
+    assert not white[:60].all()
+
+
 @pytest.mark.parametrize("samples", [0, 1, 100])
 def test_empty_and_very_short_things_have_pictures(samples: int) -> None:
     wave = np.zeros(samples, np.float32)

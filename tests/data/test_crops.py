@@ -223,10 +223,8 @@ def test_a_shorter_sound_before_the_cut_changes_no_given_feature(rows: MergedRow
     """The rule in terms of sound: features that count are those of the cut sound alone."""
     prepared = rows.prepared
     piece = prepared.pieces("train")[0]
-    settings = prepared.about["features"]
-    from lh_mm.audio.features import LogMel
-
-    transform = LogMel(prepared.sample_rate, prepared.rate_hz, settings["num_mels"], settings["window_s"])
+    assert prepared.feature_config is not None
+    transform = prepared.feature_config.build(prepared.sample_rate, prepared.rate_hz)
     hop = round(prepared.sample_rate / prepared.rate_hz)
     wave = torch.from_numpy(prepared.audio(piece, "mix")[102 * hop : 202 * hop])
     alone = transform(wave[None])[0].numpy()

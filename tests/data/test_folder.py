@@ -71,7 +71,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prepared(music: Path, codec_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
-    overrides = [f"path={music}", f"codec.source={codec_folder}", "features.num_mels=16"]
+    overrides = [f"path={music}", f"codec.source={codec_folder}", "features.num_bins=24"]
     recipe = load_recipe("folder", overrides).config
     return PreparedSet(prepare(recipe, root=tmp_path_factory.mktemp("sets"), workers=1))
 

@@ -99,7 +99,7 @@ def test_the_fingerprint_is_of_everything_the_content_depends_on(tmp_path: Path,
     base = of()
     assert of() == base == of("name=other")
     changed = [
-        of("pieces=3"), of("duration_s=13"), of("features.num_mels=32"), of("features=null"), of("codec=null"),
+        of("pieces=3"), of("duration_s=13"), of("features.num_bins=48"), of("features=null"), of("codec=null"),
         of("audio.keep=true"), of("shards.pieces_per_shard=1"), of("licence=mine"),
     ]  # fmt: skip
     assert len({base, *changed}) == len(changed) + 1

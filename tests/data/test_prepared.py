@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lh_mm.audio.features import LogMelConfig
+from lh_mm.audio.features import ConstantQConfig
 from lh_mm.audio.instruments.synth import Synth
 from lh_mm.data.check import check
 from lh_mm.data.prepared import PreparedError, PreparedSet
@@ -22,7 +22,7 @@ from lh_mm.music.compose import compose
 
 def test_what_is_stored_is_what_was_composed_played_and_encoded(smoke: PreparedSet) -> None:
     codec = load_codec(smoke.about["codec"]["source"])
-    transform = LogMelConfig(num_mels=16).build(smoke.sample_rate, smoke.rate_hz)
+    transform = ConstantQConfig(num_bins=24).build(smoke.sample_rate, smoke.rate_hz)
     for piece in smoke.pieces():
         made = compose(int(piece.id.split("-")[1]), duration_s=8)
         assert made.id == piece.id and made.score is not None

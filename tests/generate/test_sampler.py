@@ -56,19 +56,28 @@ class Wordy(HybridMamba):
         return logits + taste
 
 
-@pytest.fixture(scope="module")
-def model() -> HybridMamba:
+FORMS: dict[str, dict[str, Any]] = {
+    "tables": {},
+    "chained": {"codebooks": "chained"},
+    "chained vectors": {"codebooks": "chained", "code_vectors": 5, "code_rows": False},
+}
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def model(request: pytest.FixtureRequest) -> HybridMamba:
     torch.manual_seed(0)
     config = HybridMambaConfig(
         pattern="M*M-", dim=32, heads=4, kv_heads=2, state_dim=8, head_dim=16,
-        frontend=FrontendConfig(channels=4, width=16, layers=1),
+        frontend=FrontendConfig(channels=4, width=16, layers=1), **FORMS[request.param],
     )  # fmt: skip
     made = Wordy(config, SPEC)
     with torch.no_grad():
         made.position_embedding.embedding.mul_(30)
         made.event_head.weight.mul_(10)
-        assert made.code_head is not None
-        made.code_head.weight.mul_(10)
+        if made.code_head is not None:
+            made.code_head.weight.mul_(10)
+        if made.code_query is not None:
+            made.code_query.weight.normal_()
     return made.eval().requires_grad_(False)
 
 

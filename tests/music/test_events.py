@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.events import Events, EventVocabulary, decode_events, encode_events, legalise
-from lh_mm.music.score import NOTE_DTYPE, Score
+from lh_mm.music.legal import on_slots
+from lh_mm.music.score import NOTE_DTYPE, Score, make_notes
 
 VOCABULARY = EventVocabulary()
 RATE = 10.0
@@ -165,3 +166,30 @@ def test_an_empty_piece_is_no_special_case() -> None:
     events = encode(legal)
     assert not any(counts.values()) and len(events) == 0 and events.most_in_a_slot == 0
     assert len(decode_events([], [], RATE, 5, VOCABULARY)) == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_notes_on_their_slots_have_the_same_tokens_and_moved_little(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tempo = TempoMap.constant(97.0)
+    starts = rng.uniform(0, 5, 60)
+    rows = [
+        {
+            "start_s": t,
+            "end_s": t + rng.exponential(0.1),
+            "pitch": int(rng.integers(40, 44)),
+            "drum": bool(rng.integers(2)),
+        }
+        for t in starts
+    ]
+    legal, _ = legalise(Score(make_notes(rows, tempo), tempo, 6.0), 75.0, 450)
+    moved = on_slots(legal, 75.0, 450)
+    before, after = (encode_events(score, 75.0, 450, EventVocabulary()) for score in (legal, moved))
+    assert before.ids.tolist() == after.ids.tolist()
+    assert before.clocks.tolist() == after.clocks.tolist()
+    assert np.abs(moved.notes["start_s"] - legal.notes["start_s"]).max() <= 0.5 / 75 + 1e-9
+    assert (moved.notes["end_s"] > moved.notes["start_s"]).all()
+    assert np.allclose(moved.notes["start_s"] * 75 % 1, 0.5)
+    assert np.allclose(moved.notes["start_beat"], tempo.to_beats(moved.notes["start_s"]))
+    again = on_slots(moved, 75.0, 450)
+    assert np.array_equal(again.notes, moved.notes)

@@ -97,6 +97,26 @@ def test_a_step_shows_what_the_row_showed() -> None:
         generated(states[:3])
 
 
+def test_both_forms_show_the_same_notes(smoke: PreparedSet) -> None:
+    tasks = (MidiToAudio(delays=(-2,), note_dropout=0.5),)
+    rows = MergedConfig(tasks=tasks, crop_s=2.0, given_notes="both", condition_dropout=0).build(smoke)
+    for index in range(12):
+        row = rows.train_row(0, index)
+        assert row.states is not None
+        ids = row.merged.event_id
+        is_on = (row.merged.kind == Kind.EVENT) & (ids >= 0) & (ids < 128)
+        is_drum = (row.merged.kind == Kind.EVENT) & (ids >= 256) & (ids < 384)
+        # Two instruments on one pitch are one in a state.
+        told = {(int(s), int(i)) for s, i in zip(row.merged.slot[is_on], ids[is_on], strict=True)}
+        told |= {(int(s), int(i) - 128) for s, i in zip(row.merged.slot[is_drum], ids[is_drum], strict=True)}
+        at, value = np.nonzero(row.states == ONSET)
+        shown = {(int(s), int(v)) for s, v in zip(row.merged.slot[at], value, strict=True)}
+        if not row.is_crop:
+            assert shown == told
+        else:  # the first two slots of a window show notes of which the events stand before it
+            assert shown <= told
+
+
 def test_states_do_not_go_with_infill() -> None:
     with pytest.raises(ValueError, match="infill"):
         MergedConfig(tasks=(Infill(),), given_notes="states")

@@ -44,7 +44,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def tiny(codec_folder: Path, data_root: Path) -> tuple[str, ...]:
     """Overrides that make any merged experiment take seconds."""
-    small = f"codec.source: {codec_folder}, pieces: 3, duration_s: 8, features.num_mels: 16"
+    small = f"codec.source: {codec_folder}, pieces: 3, duration_s: 8, features.num_bins: 24"
     return (f"data={{recipe: smoke, overrides: {{{small}}}}}", *TINY)
 
 

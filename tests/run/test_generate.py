@@ -137,7 +137,12 @@ def test_a_track_that_is_given_has_no_sound_to_come(tiny_run: Path, wav: Path) -
         next(sound_as_it_comes(generation, bundle.codec))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("form", ["sequence.given_notes=states", "sequence.order=prefix", "sequence.layout=parallel"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "sequence.given_notes=states", "sequence.given_notes=both", "sequence.order=prefix", "sequence.layout=parallel",
+    ],
+)  # fmt: skip
 def test_a_bundle_is_asked_in_the_form_it_was_trained_in(
     form: str, tiny: tuple[str, ...], midi: Path, tmp_path: Path
 ) -> None:
@@ -145,7 +150,7 @@ def test_a_bundle_is_asked_in_the_form_it_was_trained_in(
     run = train("demo", [*tiny, tasks, form, "sequence.cut_share=1", "trainer.max_steps=1"], runs=tmp_path)
     musician = Musician.load(str(run))
     request = musician.ask.midi_to_audio(read_midi(midi), num_frames=30)
-    assert (request.states is not None) == ("states" in form)
+    assert (request.states is not None) == ("given_notes" in form)
     assert (len(request.events[0].ids) == 0) == ("states" in form)
     assert (request.order, request.layout) == (
         "prefix" if "prefix" in form else "merged", "parallel" if "parallel" in form else "delay"

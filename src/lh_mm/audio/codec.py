@@ -87,6 +87,14 @@ class StreamingCodec(Codec, Protocol):
         """Sound that became certain; `final` also gives what the look-ahead held back."""
 
 
+@runtime_checkable
+class VectorCodec(Codec, Protocol):
+    """A codec whose codes are numbers of vectors that add up, so that a model can read them by their meaning."""
+
+    def code_vectors(self) -> Float[Tensor, "codebooks codes width"]:
+        """The vector of each code of each codebook."""
+
+
 @dataclass(frozen=True)
 class CodeFile:
     """Codes of one recording with what is needed to decode them.

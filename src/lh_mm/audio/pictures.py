@@ -46,6 +46,7 @@ _DRUM_LANES: tuple[tuple[str, frozenset[int]], ...] = (
     ("cymbal", frozenset({49, 51, 52, 53, 55, 57, 59})),
     ("other", frozenset()),
 )
+_LEGEND_COLUMNS, _LEGEND_LETTERS = 5, 14  # so that a row of the longest names fits the width
 _THINNEST = 0.0022  # of the width: drums, which have no length, and very short notes are drawn this wide
 
 
@@ -60,9 +61,11 @@ def piano_roll(score: Score, *, start_s: float = 0.0, end_s: float | None = None
     notes = score.notes[(score.notes["end_s"] > start_s) & (score.notes["start_s"] < end_s)]
     pitched, drums = notes[~notes["drum"]], notes[notes["drum"]]
     lanes = [(name, pitches) for name, pitches in _DRUM_LANES if len(drums) and _in_lane(drums, name, pitches).any()]
-    height_in = 1.9 + 0.12 * len(lanes)
+    used = sorted({int(track) for track in pitched["track"]})
+    legend_in = 0.26 + 0.15 * ((max(len(used), 1) - 1) // _LEGEND_COLUMNS)
+    height_in = 1.64 + legend_in + 0.12 * len(lanes)
     figure = Figure(figsize=(_WIDTH_IN, height_in), facecolor="white")
-    bottom, top = 0.36 / height_in, 1.0 - 0.26 / height_in
+    bottom, top = 0.36 / height_in, 1.0 - legend_in / height_in
     split = bottom + (0.12 * len(lanes) + 0.08) / height_in if lanes else bottom
     axes = figure.add_axes((_LEFT, split, _RIGHT - _LEFT, top - split))
     thinnest_s = _THINNEST * (end_s - start_s)
@@ -77,8 +80,8 @@ def piano_roll(score: Score, *, start_s: float = 0.0, end_s: float | None = None
         panel.set_xlim(start_s, end_s)
         _draw_beats(panel, score, start_s, end_s)
     panels[-1].set_xlabel("seconds", fontsize=7.5, color=_SOFT, labelpad=1)
-    used = sorted({int(track) for track in pitched["track"]})
-    handles = [Patch(color=_colour(track), label=_plain(score.tracks[track]) or f"track {track + 1}") for track in used]
+    names = {track: _plain(score.tracks[track]) or f"track {track + 1}" for track in used}
+    handles = [Patch(color=_colour(track), label=_short(name)) for track, name in names.items()]
     if handles:
         _legend(axes, handles)
     return _png(figure)
@@ -265,12 +268,16 @@ def _dress(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], min_n_ticks=3))
 
 
+def _short(name: str) -> str:
+    return name if len(name) <= _LEGEND_LETTERS else f"{name[: _LEGEND_LETTERS - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
 def _legend(axes: Axes, handles: Sequence[Artist]) -> None:
     axes.legend(
         handles=list(handles),
         loc="lower right",
         bbox_to_anchor=(1.005, 1.0),
-        ncols=min(len(handles), 6),
+        ncols=min(len(handles), _LEGEND_COLUMNS),
         fontsize=7,
         frameon=False,
         labelcolor=_INK,

@@ -40,7 +40,7 @@ class CropReader:
         vocabulary: of events.
         layout: codebook layout of generated frames.
         order: of given events, see `merge`.
-        given_notes: as event tokens, or as the state of every frame.
+        given_notes: as event tokens, as the state of every frame, or both.
     """
 
     prepared: PreparedSet
@@ -48,7 +48,7 @@ class CropReader:
     vocabulary: EventVocabulary
     layout: Layout = "delay"
     order: Order = "merged"
-    given_notes: Literal["events", "states"] = "events"
+    given_notes: Literal["events", "states", "both"] = "events"
 
     def window(self, piece: PieceInfo, plan: Plan, start: int, num_slots: int, rng: np.random.Generator) -> Row:
         """Slots of the whole piece's sequence.
@@ -66,20 +66,22 @@ class CropReader:
         delays = [plan.delay, plan.context_delay]
         low, high = begin - max(delays), end - min(delays)
         notes = self._notes(piece, max(0, low), min(piece.num_frames, high))
-        events = self._events(notes, plan, piece.num_frames, 0, rng)
+        heard = _heard(notes, plan, rng)
+        events = self._events(notes, heard, plan, piece.num_frames, 0, rng)
         merged = merge(
             events, self._audio(piece, plan, 0, piece.num_frames), piece.num_frames,
             layout=self.layout, ahead=plan.ahead, length_asked=plan.length_asked, window=(begin, end),
         )  # fmt: skip
         row = self._row(piece, plan, merged, events, offset=0, is_crop=not merged.is_start)
         # Notes that began before the window are left out, as their events are.
-        return self._with_states(row, plan, notes, 0, begin - plan.delay if begin > first else 0, rng)
+        return self._with_states(row, plan, notes[heard], 0, begin - plan.delay if begin > first else 0)
 
     def cut(self, piece: PieceInfo, plan: Plan, start: int, num_frames: int, rng: np.random.Generator) -> Row:
         """Frames [start, start + num_frames) of a piece as a piece of their own, with a hole if the plan has one."""
         end = min(start + num_frames, piece.num_frames)
         notes = self._notes(piece, start, end)
-        events = self._events(notes, plan, end, start, rng)
+        heard = _heard(notes, plan, rng)
+        events = self._events(notes, heard, plan, end, start, rng)
         audio = self._audio(piece, plan, start, end)
         holes: list[Hole] = []
         if plan.hole_s is not None:
@@ -91,7 +93,7 @@ class CropReader:
                 order=self.order,
             )  # fmt: skip
         row = self._row(piece, plan, merged, events, offset=start, is_crop=start > 0, holes=holes)
-        return self._with_states(row, plan, notes, start, start, rng)
+        return self._with_states(row, plan, notes[heard], start, start)
 
     def num_slots(self, piece: PieceInfo, plan: Plan) -> int:
         """Slots of the whole piece's sequence, lead and tail included."""
@@ -114,18 +116,22 @@ class CropReader:
         return part[(clocks >= first) & (clocks < end)]
 
     def _events(
-        self, notes: NDArray[np.void], plan: Plan, num_frames: int, offset: int, rng: np.random.Generator
+        self,
+        notes: NDArray[np.void],
+        heard: NDArray[np.bool_],
+        plan: Plan,
+        num_frames: int,
+        offset: int,
+        rng: np.random.Generator,
     ) -> list[EventStream]:
-        """The event streams of the spec; clocks counted from `offset`."""
+        """The event streams of the spec; clocks counted from `offset`. Given notes are shown where `heard`."""
         context = _draw_context(notes, rng) if plan.split_programs else np.zeros(len(notes), bool)
         chosen = {MIDI: (plan.midi, plan.delay, ~context), CONTEXT: (plan.context, plan.context_delay, context)}
         streams = []
         for name in self.spec.event_streams:
             role, delay, own = chosen[name]
-            shown = role == "generated" or (role == "given" and self.given_notes == "events")
-            table = notes[own] if shown else notes[:0]
-            if role == "given" and plan.note_dropout and len(table):
-                table = table[rng.random(len(table)) >= plan.note_dropout]
+            shown = role == "generated" or (role == "given" and self.given_notes != "states")
+            table = notes[own & heard if role == "given" else own] if shown else notes[:0]
             events = encode_events(table, self.prepared.rate_hz, num_frames, self.vocabulary)
             clocks, onsets = (x.astype(np.int64) - offset for x in (events.clocks, events.onset_clocks))
             streams.append(EventStream(name, role, delay, clocks, events.ids.astype(np.int64), onsets))
@@ -168,14 +174,10 @@ class CropReader:
         )
         return self._with_features(row, piece, offset) if plan.audio == "given" else row
 
-    def _with_states(
-        self, row: Row, plan: Plan, notes: NDArray[np.void], offset: int, first: int, rng: np.random.Generator
-    ) -> Row:
+    def _with_states(self, row: Row, plan: Plan, notes: NDArray[np.void], offset: int, first: int) -> Row:
         """Note states of given notes that begin at frame `first` of the piece or later; frames count from `offset`."""
-        if self.given_notes == "events" or plan.midi != "given":
+        if self.given_notes == "events" or plan.midi != "given" or plan.hole_s is not None:
             return row
-        if plan.note_dropout and len(notes):
-            notes = notes[rng.random(len(notes)) >= plan.note_dropout]
         merged = row.merged
         end = merged.num_frames + offset
         table = note_states(notes, self.prepared.rate_hz, offset, end)
@@ -203,6 +205,13 @@ class CropReader:
             reach = int(self.prepared.about["features"]["reach_frames"])
             given[:, : max(0, reach - first)] = False
         return replace(row, features=features, feature_given=given, first_frame=first)
+
+
+def _heard(notes: NDArray[np.void], plan: Plan, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """(notes,) which of them a row shows where notes are given."""
+    if not plan.note_dropout:
+        return np.ones(len(notes), bool)
+    return np.asarray(rng.random(len(notes)) >= plan.note_dropout)
 
 
 def _draw_context(notes: NDArray[np.void], rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -47,8 +47,9 @@ class MergedConfig(Config):
     order: Order = "merged"
     """Given events stand `merged` with the frames that they cause, or before all frames as a `prefix` (an ablation;
     crops are cut first then, `cut_share: 1`)."""
-    given_notes: Literal["events", "states"] = "events"
-    """Given notes as event tokens, or as the note state of every frame (an ablation: magenta-realtime 2's form)."""
+    given_notes: Literal["events", "states", "both"] = "events"
+    """Notes that sound is made from, as event tokens, as the note state of every frame (an ablation: magenta-realtime
+    2's form), or as both: events say who plays, states what sounds now. Other tasks show events in the form `both`."""
     cut_share: float = Field(0.5, ge=0, le=1)
     """Share of the crops that are cut first and built then, the form in which part of a piece is generated; the
     others are windows of the whole piece's sequence."""
@@ -133,7 +134,7 @@ class MergedRows:
             streams += [StreamSpec(name, "codes", size, prepared.num_codebooks) for name in prepared.audio_tracks]
             if prepared.num_features and any(task.kind in ("audio_to_midi", "accompany", "infill") for task in tasks):
                 streams.append(StreamSpec("features", "features", dim=prepared.num_features))
-        if self.config.given_notes == "states":
+        if self.config.given_notes != "events":
             streams.append(StreamSpec("note_state", "states", dim=NUM_STATES))
         return SequenceSpec(tuple(streams), prepared.rate_hz, True, control_specs(prepared.about["controls"]))
 

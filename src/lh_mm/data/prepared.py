@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lh_mm.audio.features import ConstantQConfig, LogMelConfig, read_features
 from lh_mm.audio.instruments.synth import Synth
 from lh_mm.audio.io import read_audio
 from lh_mm.core.clock import TempoMap
@@ -119,10 +120,18 @@ class PreparedSet:
         """K; 0 without a codec."""
         return int(self.about["codec"]["num_codebooks"]) if self.about["codec"] else 0
 
+    @cached_property
+    def feature_config(self) -> LogMelConfig | ConstantQConfig | None:
+        """Settings of the features, None without."""
+        if not self.about["features"]:
+            return None
+        settings = {key: value for key, value in self.about["features"].items() if key != "reach_frames"}
+        return read_features(settings, str(self.path / "set.json"))
+
     @property
     def num_features(self) -> int:
         """F; 0 without features."""
-        return int(self.about["features"]["num_mels"]) if self.about["features"] else 0
+        return 0 if self.feature_config is None else self.feature_config.num_features
 
     @cached_property
     def stats(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lh_mm.audio.features import LogMelConfig
+from lh_mm.audio.features import FeatureConfig
 from lh_mm.core.assets import asset
 from lh_mm.core.config import Config, ConfigError, Loaded, load_config
 from lh_mm.data.corpora.electronic import ElectronicConfig
@@ -37,6 +37,9 @@ class AudioConfig(Config):
     render: Literal["synth", "none"] = "none"
     """Whether the built-in synthesizer plays notes that come without sound, for codec and features to hear; without
     either it plays nothing. What it plays is aligned exactly."""
+    on_slots: bool = False
+    """Move notes to the middles of their slots before they are rendered (by at most half a slot), so that their tokens
+    hold all that the sound depends on. Notes that come with a recording stay where they are."""
     keep: bool = False
     """Store recordings (16-bit FLAC), so that the set can be listened to and measured without their files. What is
     rendered is never stored: the same notes render to the same samples."""
@@ -80,7 +83,7 @@ class Recipe(Config):
     audio: AudioConfig = AudioConfig()
     codec: CodecChoice | None = None
     """None prepares notes alone."""
-    features: LogMelConfig | None = None
+    features: FeatureConfig | None = None
     """What the front end hears; None without."""
     rate_hz: float | None = Field(None, gt=0, le=1000)
     """Slots a second. None is the codec's rate, or 75 without a codec."""

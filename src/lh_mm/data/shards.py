@@ -34,7 +34,7 @@ from lh_mm.data.recipe import Recipe
 from lh_mm.models.load import load_codec
 from lh_mm.music.beats import share_on_grid
 from lh_mm.music.events import MAX_EVENTS_PER_SLOT, EventVocabulary, encode_events
-from lh_mm.music.legal import legalise
+from lh_mm.music.legal import legalise, on_slots
 from lh_mm.music.score import NOTE_DTYPE, Alignment, Piece, Score
 
 LOGGER = logging.getLogger(__name__)
@@ -93,6 +93,7 @@ class Workbench:
             limits = self.recipe.limits
             raise Quarantine(f"{duration_s:.1f} s long; {limits.min_duration_s} to {limits.max_duration_s} s are taken")
         if self.recipe.plays and score is not None and not piece.audio:
+            score = on_slots(score, self.rate_hz, num_frames) if self.recipe.audio.on_slots else score
             synth = Synth.for_labels(piece.labels, channels=1)
             waves = {MAIN_TRACK: synth.render(score, self.recipe.audio.sample_rate)[0]}
             alignment = "exact"

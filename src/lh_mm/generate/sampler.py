@@ -186,14 +186,15 @@ class Generation:
             if row.ask is not None and row.taken == len(row.waiting) and getattr(row.ask, what) is not None
         ]
 
-    def _logits(self, rows: list[int], head: str) -> tuple[Tensor, Tensor]:
-        """Logits of rows on the CPU: guided, and the conditional model's own."""
+    def _logits(self, rows: list[int], head: str, drawn: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of rows on the CPU: guided, and the conditional model's own; `drawn` (R, A, K) of chained codes."""
         heads = self.model.event_logits if head == "event" else self.model.code_logits
+        told = () if drawn is None else (drawn.to(self.device).repeat(2 if self._twins else 1, 1, 1),)
         if not self._twins:
-            logits = heads(self._last if len(rows) == len(self.rows) else self._last[rows]).float().cpu()
+            logits = heads(self._last if len(rows) == len(self.rows) else self._last[rows], *told).float().cpu()
             return logits, logits
         twins = [len(self.rows) + row for row in rows]
-        own, other = heads(self._last[rows + twins]).float().cpu().chunk(2)
+        own, other = heads(self._last[rows + twins], *told).float().cpu().chunk(2)
         return guided(own, other, self.guidance), own
 
     def _draw_events(self) -> None:
@@ -215,22 +216,39 @@ class Generation:
         rows = self._ready("entries")
         if not rows:
             return
-        logits, own = self._logits(rows, "codes")  # (R, A, K, C)
-        if len(set(self.code_sampling)) == 1:
-            probabilities = self.code_sampling[0].probabilities(logits)
+        entries = np.stack([self._ask(row).entries for row in rows])  # type: ignore[misc]
+        if getattr(self.model, "chained", False):
+            codes, nats = self._draw_chain(rows, torch.from_numpy(entries))
         else:
-            each = [way.probabilities(logits[:, :, k]) for k, way in enumerate(self.code_sampling)]
-            probabilities = torch.stack(each, dim=2)
-        codes = draw(probabilities, self._noise(rows, logits.shape[1:]))  # (R, A, K)
+            logits, own = self._logits(rows, "codes")  # (R, A, K, C)
+            if len(set(self.code_sampling)) == 1:
+                probabilities = self.code_sampling[0].probabilities(logits)
+            else:
+                each = [way.probabilities(logits[:, :, k]) for k, way in enumerate(self.code_sampling)]
+                probabilities = torch.stack(each, dim=2)
+            codes = draw(probabilities, self._noise(rows, logits.shape[1:]))  # (R, A, K)
+            nats = _nats_of(codes, own) if self.score else None
         drawn = codes.numpy()
         for i, row in enumerate(rows):
-            if self.score:
-                nats = -torch.log_softmax(own[i], -1).gather(-1, codes[i].unsqueeze(-1))[..., 0]
-                entries = self._ask(row).entries
-                assert entries is not None
-                for track, k in np.argwhere(entries):
-                    self._count(row, f"code{k}", float(nats[track, k]))
+            if nats is not None:
+                for track, k in np.argwhere(entries[i]):
+                    self._count(row, f"code{k}", float(nats[i, track, k]))
             self.rows[row].answer(drawn[i])
+
+    def _draw_chain(self, rows: list[int], entries: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Codes (R, A, K) one after another, each hearing those before it, and the nats of each if they are kept."""
+        tracks, books = entries.shape[1:]
+        noise = self._noise(rows, (tracks, books, self.spec.codebook_size))
+        codes = torch.full(entries.shape, -1)
+        nats = torch.zeros(entries.shape) if self.score else None
+        for track in range(tracks):
+            for k in range(books):
+                logits, own = self._logits(rows, "codes", codes)
+                chosen = draw(self.code_sampling[k].probabilities(logits[:, track, k]), noise[:, track, k])
+                codes[:, track, k] = torch.where(entries[:, track, k], chosen, -1)
+                if nats is not None:
+                    nats[:, track, k] = _nats_of(chosen, own[:, track, k])
+        return codes, nats
 
     def _noise(self, rows: list[int], shape: Sequence[int]) -> Tensor:
         chosen = [self.rows[row] for row in rows]
@@ -330,3 +348,8 @@ class Generation:
                         digest.update(f"{key}={one.shape if array else one!r};".encode())
                         digest.update(one.tobytes() if array else b"")
         return digest.hexdigest()
+
+
+def _nats_of(choices: Tensor, logits: Tensor) -> Tensor:
+    """(...) nats of choices by logits (..., C)."""
+    return -torch.log_softmax(logits, -1).gather(-1, choices.unsqueeze(-1))[..., 0]

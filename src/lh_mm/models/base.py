@@ -64,8 +64,13 @@ class SequenceModel(Protocol):
         """(..., D) to (..., V + 2)."""
         ...
 
-    def code_logits(self, hidden: Tensor) -> Tensor:
-        """(..., D) to (..., A, K, C)."""
+    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None) -> Tensor:
+        """(..., D) to (..., A, K, C).
+
+        A model may have an attribute `chained`. Where it is true, the logits of an entry (in the order of A, then K)
+        may depend on the codes of the entries before it for the same position, `drawn` (..., A, K), below 0 where
+        there is none (yet), and entries are drawn one after another. Others are called without `drawn`.
+        """
         ...
 
     def forward(self, batch: StreamBatch, state: State | None = None) -> tuple[Logits, State | None]:

@@ -103,6 +103,10 @@ class EncodecCodec(nn.Module):
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    def code_vectors(self) -> Tensor:
+        """(K, C, 128) the vector of each code."""
+        return torch.stack([layer.codebook for layer in self.model.quantizer.vq.layers[: self.num_codebooks]]).float()
+
     @torch.no_grad()
     def encode(self, wave: Float[Tensor, "batch 1 samples"]) -> Int[Tensor, "batch frames codebooks"]:
         if wave.ndim != 3 or wave.shape[1] != 1:

@@ -28,6 +28,7 @@ from lh_mm.models.base import Logits
 from lh_mm.models.frontend import Frontend, FrontendConfig, FrontendState
 from lh_mm.music.note_state import ONSET, SUSTAINED
 from lh_mm.nn.attention import Attention, AttentionState, KeyMap, Lookup, look_up
+from lh_mm.nn.codes import ChainedCodes, CodeVectors
 from lh_mm.nn.embedding import SumEmbedding
 from lh_mm.nn.mamba1 import Mamba1, Mamba1State
 from lh_mm.nn.mamba2 import Mamba2, MambaState
@@ -72,6 +73,14 @@ class HybridMambaConfig(Config):
     """Slots in which Mamba's decay is the usual one of a position; none lets decay know nothing of time."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Of every layer's output and of attention weights, in training."""
+    code_vectors: int = Field(0, ge=0)
+    """Width of the codec's own vectors (64 for the shipped codec), by which codes are read and written; 0 has tables
+    of its own."""
+    code_rows: bool = True
+    """Whether the heads of codes have a row of their own for each code; without, vectors alone write codes."""
+    codebooks: Literal["independent", "chained"] = "independent"
+    """Codes of one position are drawn independently, or each hears those before it; chained ones go with
+    `sequence.layout: parallel`, independent ones with `delay`."""
     frontend: FrontendConfig | None = FrontendConfig()
     """Used where the sequence has features; none reads given sound by its codes alone."""
 
@@ -122,7 +131,15 @@ class HybridMamba(nn.Module):
         events = len(spec.event_streams)
         # A position: event, its stream, FRAME or FILL, a hole's length, and the codes of every track.
         fields = [spec.event_vocabulary_size, events, 2, NUM_LENGTH_BUCKETS]
-        self.position_embedding = SumEmbedding(fields + [spec.codebook_size] * (tracks * books), dim)
+        self.code_vectors = self.code_proj = self.code_query = self.code_bias = self.code_head = self.chain = None
+        if books and config.code_vectors:
+            self.code_vectors = CodeVectors(books, spec.codebook_size, config.code_vectors)
+            self.code_proj = nn.Linear(tracks * books * config.code_vectors, dim, bias=False)
+            self.code_query = nn.Linear(dim, tracks * books * config.code_vectors, bias=False)
+            self.code_bias = nn.Parameter(torch.zeros(tracks, books, spec.codebook_size))
+        else:
+            fields += [spec.codebook_size] * (tracks * books)
+        self.position_embedding = SumEmbedding(fields, dim)
         # BOS: each stream's role, each event stream's delay, length, crop or true start, controls.
         header = [len(ROLES)] * (events + tracks) + [2 * MAX_DELAY + 1] * events + [NUM_LENGTH_BUCKETS, 2]
         self.header_embedding = SumEmbedding(header + [1 + len(c.values) for c in spec.controls], dim)
@@ -136,7 +153,10 @@ class HybridMamba(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.final_norm = RMSNorm(dim)
         self.event_head = nn.Linear(dim, spec.event_vocabulary_size + 2, bias=False)
-        self.code_head = nn.Linear(dim, tracks * books * spec.codebook_size, bias=False) if books else None
+        if books and (config.code_rows or self.code_vectors is None):
+            self.code_head = nn.Linear(dim, tracks * books * spec.codebook_size, bias=False)
+        if books and config.codebooks == "chained":
+            self.chain = ChainedCodes(dim, tracks, books, spec.codebook_size, self.code_vectors)
         self.reset_parameters()
 
     def _layer(self, symbol: str) -> nn.Module:
@@ -155,30 +175,62 @@ class HybridMamba(nn.Module):
         for head in (self.event_head, self.code_head):
             if head is not None:
                 nn.init.normal_(head.weight, std=0.02)
+        if self.code_proj is not None and self.code_query is not None:
+            nn.init.normal_(self.code_proj.weight, std=0.02 * self.config.code_vectors**-0.5)  # as a row of a table
+            nn.init.zeros_(self.code_query.weight)
+
+    @property
+    def chained(self) -> bool:
+        """Whether the codes of a position are drawn one after another, see `SequenceModel`."""
+        return self.chain is not None
 
     def forward(self, batch: StreamBatch, state: HybridState | None = None) -> tuple[Logits, HybridState | None]:
         """All heads at all positions; see `SequenceModel`."""
         h, state = self.hidden(batch, state)
-        return Logits(self.event_logits(h), self.code_logits(h) if self.code_head is not None else None), state
+        codes = self.code_logits(h) if self.spec.num_codebooks and not self.chained else None
+        return Logits(self.event_logits(h), codes), state
 
     def step(self, batch: StreamBatch, state: HybridState, active: Tensor | None = None) -> tuple[Logits, HybridState]:
         """`forward` for the active rows; the others keep their state bit for bit."""
         h, after = self.hidden(batch, state, active)
         assert after is not None
-        return Logits(self.event_logits(h), self.code_logits(h) if self.code_head is not None else None), after
+        codes = self.code_logits(h) if self.spec.num_codebooks and not self.chained else None
+        return Logits(self.event_logits(h), codes), after
 
     def event_logits(self, hidden: Tensor) -> Tensor:
         """(..., D) to (..., V + 2)."""
         logits: Tensor = self.event_head(hidden)
         return logits
 
-    def code_logits(self, hidden: Tensor) -> Tensor:
-        """(..., D) to (..., A, K, C). Raises ValueError for a sequence without codes."""
-        if self.code_head is None:
+    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None) -> Tensor:
+        """(..., D) to (..., A, K, C); chained codes need `drawn` (..., A, K), see `SequenceModel`.
+
+        Raises:
+            ValueError: for a sequence without codes, or chained codes without what was drawn.
+        """
+        spec = self.spec
+        if not spec.num_codebooks:
             raise ValueError("this model's sequence has no codes")
-        logits: Tensor = self.code_head(hidden)
-        shape = (len(self.spec.audio_tracks), self.spec.num_codebooks, self.spec.codebook_size)
-        return logits.unflatten(-1, shape)
+        shape = (len(spec.audio_tracks), spec.num_codebooks)
+        heard = hidden
+        if self.chain is not None:
+            if drawn is None:
+                raise ValueError("chained codes are predicted one after another: code_logits needs those drawn so far")
+            heard = self.chain(hidden, drawn, self.code_vectors)  # (..., A, K, D)
+        logits = None if self.code_head is None else self._by_entry(self.code_head, heard, shape)
+        if self.code_vectors is None or self.code_query is None:
+            assert logits is not None
+            return logits
+        scores = self.code_vectors.scores(self._by_entry(self.code_query, heard, shape)) + self.code_bias
+        return scores if logits is None else logits + scores
+
+    def _by_entry(self, layer: nn.Linear, heard: Tensor, shape: tuple[int, int]) -> Tensor:
+        """A layer for all entries at once: (..., D), or with a chain (..., A, K, D), to (..., A, K, outputs / A K)."""
+        if self.chain is None:
+            out: Tensor = layer(heard)
+            return out.unflatten(-1, (*shape, -1))
+        weight = layer.weight.to(heard.dtype).view(*shape, -1, heard.shape[-1])
+        return torch.einsum("...akd,akod->...ako", heard, weight)
 
     def hidden(
         self, batch: StreamBatch, state: HybridState | None = None, active: Tensor | None = None
@@ -222,9 +274,11 @@ class HybridMamba(nn.Module):
         mark = torch.where(kind == Kind.FRAME, 0, torch.where(kind == Kind.FILL, 1, -1))
         hole = torch.where(kind == Kind.FILL, batch.hole, -1)
         fields = torch.stack([batch.event_id, batch.stream, mark, hole], dim=-1)
-        if batch.codes.shape[-2:].numel():
+        if batch.codes.shape[-2:].numel() and self.code_vectors is None:
             fields = torch.cat([fields, batch.codes.flatten(2)], dim=-1)
         x = self.position_embedding(fields)
+        if self.code_vectors is not None and self.code_proj is not None:
+            x = x + self.code_proj(self.code_vectors(batch.codes).flatten(-3))
         is_bos = kind == Kind.BOS
         # On the CPU looking is cheaper than embedding in vain at every step; on a GPU it would wait.
         if is_bos.is_cuda or is_bos.any():
@@ -343,9 +397,13 @@ class HybridMamba(nn.Module):
     def flops_per_position(self, length: int) -> float:
         """Forward operations of a position in a sequence of `length`, both heads included."""
         c, total = self.config, 0.0
-        for module in (*self.layers, self.event_head, self.code_head):
+        for module in (*self.layers, self.event_head, self.code_head, self.code_proj, self.code_query):
             if module is not None:
                 total += 2 * sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Linear))
+        if self.code_vectors is not None:
+            total += 2 * self.code_vectors.vectors.numel() * len(self.spec.audio_tracks)
+        if self.chain is not None:
+            total += 2 * 3 * c.dim**2 * len(self.spec.audio_tracks) * self.spec.num_codebooks
         reach = (length + 1) / 2 if c.window is None else min(c.window, (length + 1) / 2)
         inner, chunk = 2 * c.dim, 64
         total += c.pattern.count("*") * 4 * c.dim * reach

@@ -85,7 +85,9 @@ def target_nats(model: SequenceModel, batch: StreamBatch, state: State | None = 
     code_at = (batch.code_target >= 0).flatten(2).any(-1).nonzero()
     code_target = batch.code_target[code_at[:, 0], code_at[:, 1]]  # (M, A, K)
     if len(code_at):
-        code_logits = model.code_logits(hidden[code_at[:, 0], code_at[:, 1]]).float()  # (M, A, K, C)
+        at_targets = hidden[code_at[:, 0], code_at[:, 1]]
+        told = (code_target,) if getattr(model, "chained", False) else ()
+        code_logits = model.code_logits(at_targets, *told).float()  # (M, A, K, C)
         code = F.cross_entropy(
             code_logits.flatten(0, 2), code_target.flatten(), reduction="none", ignore_index=-1
         ).view(code_target.shape)

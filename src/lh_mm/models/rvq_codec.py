@@ -199,6 +199,10 @@ class RvqCodec(nn.Module):
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    def code_vectors(self) -> Tensor:
+        """(K, C, W) the vector of each code."""
+        return self.quantizer.code_vectors()
+
     def inference_state(self) -> dict[str, Tensor]:
         """The weights that encoding and decoding need: without the running sums of training."""
         training_only = ("counts", "sums", "num_updates", "initialised")

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lh_mm.core.clock import frames_at, num_frames_for
+from lh_mm.core.clock import frame_centres_s, frames_at, num_frames_for
 from lh_mm.music.score import Score
 
 
@@ -72,3 +72,25 @@ def legalise(score: Score, rate_hz: float, num_frames: int | None = None) -> tup
     notes["end_s"][late] = end_s
     notes["end_beat"] = score.tempo_map.to_beats(notes["end_s"])
     return replace(score, notes=notes), counts
+
+
+def on_slots(score: Score, rate_hz: float, num_frames: int) -> Score:
+    """A legal piece with its notes moved to where their tokens say they are: the middles of their slots.
+
+    What is rendered from it depends on nothing that tokens do not hold, in which part of a slot a note began above all:
+    a codec that hears phases writes another code for each. Notes move by at most half a slot (7 ms at 75 Hz), and the
+    tokens of the piece stay what they were.
+
+    Args:
+        score: made legal by `legalise` at this rate and N.
+        rate_hz: slots a second.
+        num_frames: N.
+    """
+    notes = score.notes.copy()
+    on = frames_at(notes["start_s"], rate_hz, num_frames)
+    off = np.maximum(frames_at(notes["end_s"], rate_hz, num_frames), on)
+    notes["start_s"] = frame_centres_s(on, rate_hz)
+    notes["end_s"] = np.where(off == on, (on + 0.75) / rate_hz, frame_centres_s(off, rate_hz))
+    for edge in ("start", "end"):
+        notes[f"{edge}_beat"] = score.tempo_map.to_beats(notes[f"{edge}_s"])
+    return replace(score, notes=notes)

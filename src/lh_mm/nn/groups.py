@@ -11,7 +11,19 @@ from typing import Any
 
 from torch import nn
 
-NO_DECAY = ("A_log", "D", "dt_bias", "bias", "key_bias", "query_bias", "conv_weight", "conv_bias", "embedding")
+NO_DECAY = (
+    "A_log",
+    "D",
+    "dt_bias",
+    "bias",
+    "key_bias",
+    "query_bias",
+    "conv_weight",
+    "conv_bias",
+    "embedding",
+    "code_bias",
+    "table",
+)
 """Names (last part) of parameters that never decay, beside all of fewer than two dimensions."""
 
 

@@ -227,6 +227,10 @@ class ResidualQuantizer(nn.Module):
             codebook.sums.copy_(codebook.vectors)
             codebook.initialised.fill_(True)
 
+    def code_vectors(self) -> Tensor:
+        """(K, C, D) the vectors of all codebooks."""
+        return torch.stack([codebook.vectors for codebook in self._stages()])
+
     def encode(self, latents: Tensor) -> Tensor:
         """Codes of latents, `(B, N, D) -> (B, N, K)` int64."""
         residual = latents.detach().float()

@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lh_mm.audio.codec import Codec
-from lh_mm.audio.features import LogMelConfig
+from lh_mm.audio.features import ConstantQConfig, LogMelConfig, read_features
 from lh_mm.core.config import Config, ConfigError, validate
 from lh_mm.core.files import atomic_folder, read_json, write_json
 from lh_mm.core.streams import SequenceSpec
@@ -131,10 +131,10 @@ class Bundle:
         return self.vocabulary
 
     @property
-    def features(self) -> LogMelConfig | None:
+    def features(self) -> LogMelConfig | ConstantQConfig | None:
         """Settings of the front end's features."""
         settings = self.manifest.get("features")
-        return None if settings is None else validate(LogMelConfig, settings, str(self.path / MANIFEST))
+        return None if settings is None else read_features(settings, str(self.path / MANIFEST))
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def save_bundle(
     vocabulary: EventVocabulary | Remi,
     weights: Mapping[str, Tensor],
     codec: Codec | None,
-    features: LogMelConfig | None,
+    features: LogMelConfig | ConstantQConfig | None,
     training: Mapping[str, Any],
     card: str,
     dtype: torch.dtype = torch.float32,

@@ -80,8 +80,8 @@ def planned_spec(experiment: Experiment) -> tuple[SequenceSpec, str]:
         rate_hz = codec.rate_hz
         streams.append(StreamSpec("mix", "codes", codec.codebook_size, codec.num_codebooks))
     if recipe.features is not None:
-        streams.append(StreamSpec("features", "features", dim=recipe.features.num_mels))
-    if sequence.given_notes == "states":
+        streams.append(StreamSpec("features", "features", dim=recipe.features.num_features))
+    if sequence.given_notes != "events":
         streams.append(StreamSpec("note_state", "states", dim=NUM_STATES))
     return SequenceSpec(tuple(streams), rate_hz), f"{EVENTS_PER_S:g} event tokens a second of music, no controls"
 

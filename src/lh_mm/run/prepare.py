@@ -99,7 +99,7 @@ def show_set(prepared: PreparedSet) -> str:
             if codec
             else "none",
         ),
-        ("features", f"{features['kind']}, {features['num_mels']} bands" if features else "none"),
+        ("features", f"{features['kind']}, {prepared.num_features} bands" if features else "none"),
     ]
     rows += [(f"control {name}", ", ".join(values)) for name, values in about["controls"].items()]
     return _aligned(rows) + "\n\n" + stats_table(prepared)

@@ -99,10 +99,10 @@ class Asker:
         """Sound for notes."""
         n = num_frames or max(1, num_frames_for(score.duration_s, self.rate_hz))
         delay, states = self.delay_of("midi_to_audio"), None
-        if self.bundle.spec.state_dim:
-            stream, states = _empty("given", delay), note_states(self._legal(score, n).notes, self.rate_hz, 0, n)
-        else:
-            stream = self.events(score, "given", delay, n)
+        form = getattr(self.bundle.experiment.sequence, "given_notes", "events")
+        stream = _empty("given", delay) if form == "states" else self.events(score, "given", delay, n)
+        if form != "events":
+            states = note_states(self._legal(score, n).notes, self.rate_hz, 0, n)
         return self._request(
             events=(stream,), states=states,
             audio=(AudioStream(self.track, "generated", self._no_codes(0)),),

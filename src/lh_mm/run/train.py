@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import yaml
 
+from lh_mm.audio.codec import VectorCodec
 from lh_mm.core.config import ConfigError, load_config
 from lh_mm.core.files import write_atomic, write_json
 from lh_mm.core.log import console
@@ -19,6 +20,7 @@ from lh_mm.data.datamodule import MusicData
 from lh_mm.data.prepared import PreparedSet
 from lh_mm.data.rows import RowSource
 from lh_mm.models.load import load_codec
+from lh_mm.nn.codes import CodeVectors
 from lh_mm.run.bundle import Bundle, save_bundle
 from lh_mm.run.card import card_of
 from lh_mm.run.experiment import DataConfig, Experiment, load_experiment
@@ -132,7 +134,28 @@ def assemble(config: Experiment) -> Prepared:
         model = config.model.build(source.spec)
     if parent is not None:
         model.load_state_dict(parent.weights())
+    elif isinstance(getattr(model, "code_vectors", None), CodeVectors):
+        _take_vectors(model.code_vectors, dataset)
     return Prepared(config, dataset, source, model, parent)
+
+
+def _take_vectors(held: CodeVectors, dataset: PreparedSet) -> None:
+    """Give a fresh model the vectors of the codec that made its codes.
+
+    Raises:
+        ConfigError: the codec has none, or of another width.
+    """
+    codec = codec_of(dataset)
+    if not isinstance(codec, VectorCodec):
+        raise ConfigError(
+            "model", [f"code_vectors: codec {dataset.about['codec']['source']} has no vectors; set it to 0"]
+        )
+    vectors = codec.code_vectors()
+    if vectors.shape != held.vectors.shape:
+        raise ConfigError(
+            "model", [f"code_vectors: {held.vectors.shape[-1]}, but the codec's have {vectors.shape[-1]}"]
+        )
+    held.take(vectors)
 
 
 def prepare_data(data: DataConfig) -> PreparedSet:
@@ -238,8 +261,6 @@ def codec_of(dataset: PreparedSet) -> Any:
 
 def write_bundle(parts: Prepared, system: LanguageSystem, run_dir: Path) -> None:
     """The averaged weights with everything that generating needs."""
-    from lh_mm.audio.features import LogMelConfig
-
     about = parts.dataset.about
     config = parts.experiment
     training = {
@@ -253,9 +274,9 @@ def write_bundle(parts: Prepared, system: LanguageSystem, run_dir: Path) -> None
         "minutes": round(system.elapsed_s / 60, 1),
         "init_from": config.init_from,
     }
-    features = LogMelConfig(num_mels=about["features"]["num_mels"]) if about["features"] else None
     save_bundle(
         run_dir / BUNDLE, experiment=config, spec=parts.source.spec, vocabulary=parts.source.vocabulary,
-        weights=system.average.state_of(parts.model), codec=codec_of(parts.dataset), features=features,
+        weights=system.average.state_of(parts.model), codec=codec_of(parts.dataset),
+        features=parts.dataset.feature_config,
         training=training, card=card_of(config, training, parts.model.num_parameters()),
     )  # fmt: skip

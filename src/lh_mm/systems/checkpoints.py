@@ -38,7 +38,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class SaveLast(Callback):
-    """`last.ckpt` every so many steps and at the end."""
+    """`last.ckpt` every so many steps and at the end.
+
+    A step's checkpoint is written when the next step begins: by then its row and that of a validation behind it are in
+    the log, so a process that is killed at any time leaves a log with every row up to its checkpoint.
+    """
 
     def __init__(self, folder: Path, every_steps: int) -> None:
         self.path, self.every_steps = folder / "last.ckpt", every_steps
@@ -49,8 +53,8 @@ class SaveLast(Callback):
             self._saved_at = trainer.global_step
             trainer.save_checkpoint(self.path)
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        if trainer.global_step % self.every_steps == 0:
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        if trainer.global_step and trainer.global_step % self.every_steps == 0:
             self._save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

@@ -33,6 +33,9 @@ class ElectronicConfig(Config):
     """Weights of styles; one that is left out is never drawn. None draws all alike."""
     duration_s: float | None = Field(None, gt=2.0)
     """About how long each piece is; None draws 60 to 150 s."""
+    sound_sets: int | None = Field(None, ge=1)
+    """How many sets of sounds (a drum kit and a preset of every program) all pieces share; 1 is one studio, in which a
+    program always sounds alike. None gives every piece sounds of its own, which takes far more music to learn."""
     kits_held_out: tuple[str, ...] = ()
     """Sound sets whose pieces all go to the test split, so that a model can be judged on sounds it never heard."""
 
@@ -80,6 +83,9 @@ class Electronic:
         piece = compose(item.seed, self._style(item.seed), self.config.duration_s)
         assert piece.id == item.id, (piece.id, item.id)
         labels = dict(piece.labels)
+        if self.config.sound_sets is not None:
+            number = Dice(item.seed, "sound set").below(self.config.sound_sets)
+            labels |= {"kit": KITS[number % len(KITS)], "preset_seed": 1 + number}
         if labels["kit"] in self.config.kits_held_out:
             labels["split"] = "test"
         return replace(piece, labels=labels, licence=self.licence)
