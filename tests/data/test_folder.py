@@ -102,7 +102,7 @@ def test_named_tracks_are_equally_long_and_share_one_gain(prepared: PreparedSet)
     drums, rest = (prepared.audio(stems, track) for track in stems.tracks)
     assert len(drums) == len(rest) and not rest[-RATE // 4 :].any() and drums.any()
     assert prepared.codes(stems, "drums").shape == prepared.codes(stems, "rest").shape
-    assert prepared.features(stems, "rest").shape == (stems.num_frames, 16)
+    assert prepared.features(stems, "rest").shape == (stems.num_frames, 24)
     assert prepared.audio_tracks == ("drums", "mix", "rest")
 
 

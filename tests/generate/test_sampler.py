@@ -76,8 +76,9 @@ def model(request: pytest.FixtureRequest) -> HybridMamba:
         made.event_head.weight.mul_(10)
         if made.code_head is not None:
             made.code_head.weight.mul_(10)
-        if made.code_query is not None:
-            made.code_query.weight.normal_()
+        if made.code_query is not None and made.code_proj is not None:
+            made.code_query.weight.normal_(std=0.3)
+            made.code_proj.weight.mul_(30)
     return made.eval().requires_grad_(False)
 
 
@@ -172,7 +173,7 @@ def test_what_was_drawn_has_the_likelihood_of_training(model: HybridMamba, task:
     nats = {"event": (float(sums.event_nats), int(sums.event_count))}
     for k in range(K):
         nats[f"code{k}"] = float(sums.code_nats[:, k].sum()), int(sums.code_count[:, k].sum())
-    assert sum(count for _, count in nats.values()) > 5
+    assert sum(count for _, count in nats.values()) > 2
     for head, (total, count) in nats.items():
         drawn, number = result.nats.get(head, (0.0, 0))
         assert number == count, head

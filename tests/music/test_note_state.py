@@ -14,7 +14,7 @@ from lh_mm.data.tasks import AudioToMidi, Infill, Joint, MidiToAudio
 from lh_mm.generate.request import Request
 from lh_mm.generate.sampler import Generation
 from lh_mm.models.hybrid_mamba import HybridMambaConfig
-from lh_mm.music.note_state import NUM_STATES, OFF, ONSET, SUSTAINED, note_states
+from lh_mm.music.note_state import DRUM_FRAMES, NUM_STATES, OFF, OLDEST, ONSET, note_states
 from lh_mm.music.score import NOTE_DTYPE
 
 NONE = np.zeros(0, np.int64)
@@ -27,13 +27,18 @@ def table(*rows: tuple[float, float, int, bool]) -> np.ndarray:
     return notes
 
 
-def test_onset_then_sustained_then_off_and_drums_apart() -> None:
+def test_a_state_is_the_age_of_the_younger_note_and_drums_stand_apart() -> None:
     states = note_states(table((0.1, 0.35, 60, False), (0.2, 0.3, 60, False), (0.2, 0.25, 36, True)), 10.0, 0, 6)
     assert states.shape == (6, NUM_STATES)
-    assert states[:, 60].tolist() == [OFF, ONSET, ONSET, SUSTAINED, OFF, OFF]
-    assert np.flatnonzero(states[:, 128 + 36]).tolist() == [2]
-    assert states[2, 128 + 36] == ONSET
-    assert states.astype(bool).sum() == 4
+    assert states[:, 60].tolist() == [OFF, ONSET, ONSET, ONSET + 1, OFF, OFF]
+    assert states[:, 128 + 36].tolist() == [OFF, OFF, 1, 2, 3, 4]
+    assert states.astype(bool).sum() == 3 + 4
+
+
+def test_ages_end_at_the_oldest_and_drums_after_their_time() -> None:
+    states = note_states(table((0.0, 40.0, 60, False), (0.0, 9.0, 36, True)), 10.0, 0, 300)
+    assert states[:, 60].tolist() == [min(1 + n, OLDEST) for n in range(300)]
+    assert states[:, 128 + 36].tolist() == [1 + n if n < DRUM_FRAMES else OFF for n in range(300)]
 
 
 def test_notes_before_the_first_frame_are_left_out() -> None:

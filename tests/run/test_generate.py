@@ -138,23 +138,27 @@ def test_a_track_that_is_given_has_no_sound_to_come(tiny_run: Path, wav: Path) -
 
 
 @pytest.mark.parametrize(
-    "form",
+    ("form", "expected"),
     [
-        "sequence.given_notes=states", "sequence.given_notes=both", "sequence.order=prefix", "sequence.layout=parallel",
+        ("given_notes=events", ("events", "merged", "parallel")),
+        ("given_notes=states", ("states", "merged", "parallel")),
+        ("given_notes=both", ("both", "merged", "parallel")),
+        ("order=prefix", ("both", "prefix", "parallel")),
+        ("layout=delay", ("both", "merged", "delay")),
     ],
-)  # fmt: skip
+)
 def test_a_bundle_is_asked_in_the_form_it_was_trained_in(
-    form: str, tiny: tuple[str, ...], midi: Path, tmp_path: Path
+    form: str, expected: tuple[str, str, str], tiny: tuple[str, ...], midi: Path, tmp_path: Path
 ) -> None:
     tasks = "sequence.tasks=[{kind: midi_to_audio, delays: [-2]}]"
-    run = train("demo", [*tiny, tasks, form, "sequence.cut_share=1", "trainer.max_steps=1"], runs=tmp_path)
+    run = train(
+        "demo", [*tiny, tasks, f"sequence.{form}", "sequence.cut_share=1", "trainer.max_steps=1"], runs=tmp_path
+    )
     musician = Musician.load(str(run))
     request = musician.ask.midi_to_audio(read_midi(midi), num_frames=30)
-    assert (request.states is not None) == ("given_notes" in form)
-    assert (len(request.events[0].ids) == 0) == ("states" in form)
-    assert (request.order, request.layout) == (
-        "prefix" if "prefix" in form else "merged", "parallel" if "parallel" in form else "delay"
-    )  # fmt: skip
+    shows = {"states": request.states is not None, "events": len(request.events[0].ids) > 0}
+    notes = "both" if all(shows.values()) else next(name for name, shown in shows.items() if shown)
+    assert (notes, request.order, request.layout) == expected
     made = musician.generate(midi, duration_s=LENGTH_S)
     assert made.wave is not None
     assert made.wave.shape[1] == pytest.approx(LENGTH_S * musician.sample_rate, abs=320)

@@ -121,9 +121,7 @@ class MusicData(L.LightningDataModule):
         return [part.to(device, non_blocking=True) for part in batch]
 
     def state_dict(self) -> dict[str, Any]:
-        # A checkpoint may be written when the batch of the next step is there already.
-        steps = self.steps_taken if self.trainer is None else self.trainer.global_step
-        return {"steps_taken": steps, "rows_per_step": self._rows_per_step, "seed": self.seed}
+        return {"steps_taken": self.steps_taken, "rows_per_step": self._rows_per_step, "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the last step.

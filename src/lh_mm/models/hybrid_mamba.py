@@ -26,7 +26,6 @@ from lh_mm.core.merge import ROLES, Kind
 from lh_mm.core.streams import MAX_DELAY, NUM_LENGTH_BUCKETS, SequenceSpec, StreamBatch
 from lh_mm.models.base import Logits
 from lh_mm.models.frontend import Frontend, FrontendConfig, FrontendState
-from lh_mm.music.note_state import ONSET, SUSTAINED
 from lh_mm.nn.attention import Attention, AttentionState, KeyMap, Lookup, look_up
 from lh_mm.nn.codes import ChainedCodes, CodeVectors
 from lh_mm.nn.embedding import SumEmbedding
@@ -35,6 +34,7 @@ from lh_mm.nn.mamba2 import Mamba2, MambaState
 from lh_mm.nn.mamba3 import Mamba3, Mamba3State
 from lh_mm.nn.mlp import SwiGLU
 from lh_mm.nn.norm import RMSNorm
+from lh_mm.nn.notes import NoteInput
 from lh_mm.nn.positions import Positions
 from lh_mm.nn.retention import Retention, RetentionState
 from lh_mm.nn.rotary import Rotary
@@ -81,6 +81,8 @@ class HybridMambaConfig(Config):
     codebooks: Literal["independent", "chained"] = "independent"
     """Codes of one position are drawn independently, or each hears those before it; chained ones go with
     `sequence.layout: parallel`, independent ones with `delay`."""
+    note_harmonics: int = Field(4, ge=0)
+    """Harmonics of each sounding note that are told with their phase, where the sequence has note states."""
     frontend: FrontendConfig | None = FrontendConfig()
     """Used where the sequence has features; none reads given sound by its codes alone."""
 
@@ -143,7 +145,7 @@ class HybridMamba(nn.Module):
         # BOS: each stream's role, each event stream's delay, length, crop or true start, controls.
         header = [len(ROLES)] * (events + tracks) + [2 * MAX_DELAY + 1] * events + [NUM_LENGTH_BUCKETS, 2]
         self.header_embedding = SumEmbedding(header + [1 + len(c.values) for c in spec.controls], dim)
-        self.state_proj = nn.Linear(2 * spec.state_dim, dim, bias=False) if spec.state_dim else None
+        self.note_input = NoteInput(dim, spec.rate_hz, config.note_harmonics) if spec.state_dim else None
         self.frontend = None
         if spec.feature_dim and config.frontend is not None:
             self.frontend = Frontend(config.frontend, spec.feature_dim, tracks, dim)
@@ -293,9 +295,12 @@ class HybridMamba(nn.Module):
             which = batch.document.clamp(max=headers.shape[1] - 1).unsqueeze(-1)
             own = headers.gather(1, which.expand(-1, -1, headers.shape[-1]))
             x = x + own * is_bos.unsqueeze(-1)
-        if self.state_proj is not None and batch.states is not None:
-            both = torch.cat([batch.states == SUSTAINED, batch.states == ONSET], dim=-1)
-            x = x + self.state_proj(both.to(x.dtype))
+        if self.note_input is not None and batch.states is not None:
+            if is_bos.is_cuda:
+                x = x + self.note_input(batch.states)
+            else:  # most positions have none
+                at = batch.states.any(-1).nonzero(as_tuple=True)
+                x = x.index_put(at, self.note_input(batch.states[at]).to(x.dtype), accumulate=True)
         if self.frontend is not None and batch.features is not None and batch.feature_index is not None:
             assert batch.feature_given is not None
             single = batch.header.roles.shape[1] == 1

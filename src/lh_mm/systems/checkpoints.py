@@ -40,8 +40,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class SaveLast(Callback):
     """`last.ckpt` every so many steps and at the end.
 
-    A step's checkpoint is written when the next step begins: by then its row and that of a validation behind it are in
-    the log, so a process that is killed at any time leaves a log with every row up to its checkpoint.
+    Where a step is validated it is saved behind that, so a process that is killed at any time leaves a log that holds
+    every row up to its checkpoint: those of a step are written within the step (`systems/language.py`).
     """
 
     def __init__(self, folder: Path, every_steps: int) -> None:
@@ -53,8 +53,13 @@ class SaveLast(Callback):
             self._saved_at = trainer.global_step
             trainer.save_checkpoint(self.path)
 
-    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        if trainer.global_step and trainer.global_step % self.every_steps == 0:
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        validates = sum(trainer.num_val_batches) > 0 and trainer.global_step % trainer.val_check_batch == 0
+        if trainer.global_step % self.every_steps == 0 and not validates:
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.global_step % self.every_steps == 0:
             self._save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

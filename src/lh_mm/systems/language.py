@@ -157,8 +157,6 @@ class LanguageSystem(L.LightningModule):
         num_positions = sum(batch.kind.numel() for batch in batches)
         self._positions += num_positions * self.trainer.world_size
         values = {
-            # Lightning's own counter of logged batches is off by one in a resumed run.
-            "step": float(self.global_step),
             **_by_head(sums, "train"),
             "lr": lr,
             "grad_norm": float(norm),
@@ -169,13 +167,23 @@ class LanguageSystem(L.LightningModule):
         if self.peak_flops is not None:  # forward and backward are three times the forward pass
             needed = sum(3 * b.kind.numel() * self.model.flops_per_position(b.kind.shape[1]) for b in batches)
             values["mfu"] = needed / seconds / self.peak_flops
-        self.log_dict(values, prog_bar=False)
+        if self.global_step % self.trainer.log_every_n_steps == 0:
+            self._write(values)
         self.log("loss", values["train/nats_total"], prog_bar=True, logger=False)
         if self.max_minutes is not None:
             over = self.progress >= 1
             if self.trainer.world_size > 1:  # clocks differ: one rank that goes on would wait for the others for ever
                 over = self.trainer.strategy.reduce_boolean_decision(over, all=False)
             self.trainer.should_stop = self.trainer.should_stop or over
+
+    def _write(self, values: dict[str, float]) -> None:
+        """A row to every log, now.
+
+        Lightning's `log_dict` writes behind the step, after its checkpoint may have been
+        written, and counts steps of its own, one too many in a resumed run.
+        """
+        for logger in self.loggers:
+            logger.log_metrics(values, self.global_step)
 
     def _lap(self) -> float:
         """Seconds since the last lap; they count towards the budget of minutes."""
@@ -216,7 +224,7 @@ class LanguageSystem(L.LightningModule):
         if self.trainer.world_size > 1:
             reduce = self.trainer.strategy.reduce
             sums = HeadSums(*(reduce(value.float(), reduce_op="sum") for value in vars(sums).values()))
-        self.log_dict({"step": float(self.global_step), **_by_head(sums, "valid")}, rank_zero_only=True)
+        self._write(_by_head(sums, "valid"))
         self.log("valid_nats", _by_head(sums, "valid")["valid/nats_total"], prog_bar=True, logger=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
