@@ -1,13 +1,17 @@
 """How fast does the backbone train on one thread?
 
-One mixer, forward and backward with its projections, against causal attention by torch's own kernel at the same width;
-then a whole hybrid on merged sequences, both heads included, in float32 and in bfloat16 autocast.
+One mixer, forward and backward with its projections, against a transformer's block (attention by torch's own kernel
+and a feed-forward network) and against Hugging Face's Mamba-2 at the same shape, and its memory by length; then a whole
+hybrid on merged sequences, both heads included, in float32 and in bfloat16 autocast.
 
+    pip install transformers      # the peer; without it its rows are left out
     python benchmarks/backbone.py
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -23,6 +27,8 @@ from lh_mm.models.likelihood import head_sums
 from lh_mm.nn.allocator import keep_memory
 from lh_mm.nn.attention import Attention, look_up
 from lh_mm.nn.mamba2 import Mamba2
+from lh_mm.nn.mlp import SwiGLU
+from lh_mm.nn.norm import RMSNorm
 from lh_mm.nn.positions import Positions
 from lh_mm.nn.rotary import Rotary
 
@@ -42,27 +48,95 @@ def both_ways(layer: nn.Module, run: Callable[[Tensor], Tensor], length: int, au
     return once
 
 
+def hugging_face() -> tuple[str, nn.Module] | None:
+    """Mamba-2 of the library `transformers` at the same shape, its default chunk, in torch's own operations."""
+    try:
+        import transformers
+        from transformers import Mamba2Config
+        from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
+    except ImportError:
+        return None
+    config = Mamba2Config(
+        hidden_size=DIM, state_size=STATE, head_dim=HEAD_DIM, expand=2, num_heads=2 * DIM // HEAD_DIM, n_groups=1,
+        num_hidden_layers=1, vocab_size=8,
+    )  # fmt: skip
+    return f"Mamba2Mixer, transformers {transformers.__version__}", Mamba2Mixer(config, layer_idx=0).train()
+
+
+class AttentionBlock(nn.Module):
+    """What a transformer has for one Mamba layer: attention and a feed-forward network of about its parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.mlp, self.norm = Attention(DIM, HEADS, HEADS), SwiGLU(DIM, 2 * DIM), RMSNorm(DIM)
+
+    def forward(self, x: Tensor, where: Positions) -> Tensor:
+        x = x + self.attention(x, where, look_up(where, None, None)[0])[0]
+        out: Tensor = x + self.mlp(self.norm(x))
+        return out
+
+
 def mixers(n: int) -> list[Row]:
     torch.manual_seed(0)
-    mamba, attention = Mamba2(DIM, STATE, HEAD_DIM), Attention(DIM, HEADS, HEADS)
+    mamba, block, peer = Mamba2(DIM, STATE, HEAD_DIM), AttentionBlock(), hugging_face()
     rotary = Rotary(DIM // HEADS, 0.5, SPEC.rate_hz)
-    peer_name = f"causal attention, torch {torch.__version__}"
     rows = []
     for length in (512, 2048, 8192):
         index = torch.arange(length).unsqueeze(0)
         where = Positions(index, rotary=rotary(index, index))
         for name, autocast in (("fp32", False), ("bf16 autocast", True)):
             ours = measure(both_ways(mamba, lambda x, w=where: mamba(x, w)[0], length, autocast), n)
-            peer = measure(
-                both_ways(
-                    attention, lambda x, w=where: attention(x, w, look_up(w, None, None)[0])[0], length, autocast
-                ),
-                n,
-            )
-            case = f"Mamba-2 mixer, forward and backward, {length} positions, {name}"
-            speeds = length / ours.median_s, length / peer.median_s
-            rows.append(Row(case, *speeds, peer_name, "positions/s", True, n, ours.spread))
+            peers: list[tuple[str, Callable[[], None]]] = [
+                (
+                    f"causal attention and SwiGLU, torch {torch.__version__}",
+                    both_ways(block, lambda x, w=where: block(x, w), length, autocast),
+                )
+            ]
+            if peer is not None:
+                theirs = peer[1]
+                peers.append((peer[0], both_ways(theirs, lambda x, m=theirs: m(x), length, autocast)))
+            for peer_name, run in peers:
+                other = measure(run, n)
+                case = f"Mamba-2 mixer, forward and backward, {length} positions, {name}"
+                rows.append(
+                    Row(
+                        case, length / ours.median_s, length / other.median_s, peer_name, "positions/s", True, n,
+                        ours.spread,
+                    )
+                )  # fmt: skip
     return rows
+
+
+def peak_mb(length: int) -> float:
+    """Peak memory of a process that goes forward and backward once through a mixer, less that of one position."""
+    code = (
+        "import resource, sys, torch; torch.set_num_threads(1)\n"
+        "from lh_mm.nn.mamba2 import Mamba2; from lh_mm.nn.positions import Positions\n"
+        f"m = Mamba2({DIM}, {STATE}, {HEAD_DIM}); n = int(sys.argv[1])\n"
+        f"x = torch.randn(1, n, {DIM}, requires_grad=True)\n"
+        "m(x, Positions(torch.arange(n).unsqueeze(0)))[0].square().mean().backward()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    peaks = [
+        float(subprocess.run([sys.executable, "-c", code, str(n)], capture_output=True, text=True, check=True).stdout)
+        for n in (1, length)
+    ]
+    return peaks[1] - peaks[0]
+
+
+def memory() -> list[Row]:
+    """Memory a position against that at the shortest length: 1 is linear."""
+    lengths = (8_192, 16_384, 32_768, 65_536)
+    peaks = {length: peak_mb(length) for length in lengths}
+    each = {length: 1024 * peak / length for length, peak in peaks.items()}
+    first = each[lengths[0]]
+    return [
+        Row(
+            f"peak memory of a mixer a position, {length} of them, {peaks[length]:.0f} MB", each[length], first,
+            f"the same at {lengths[0]}", "kB", False, 1, 0.0,
+        )
+        for length in lengths
+    ]  # fmt: skip
 
 
 def whole(n: int) -> list[Row]:
@@ -98,7 +172,7 @@ def main() -> None:
     other = require_quiet(args.allow_noise)
     torch.set_num_threads(1)
     kept = keep_memory()
-    write_results("backbone", "cpu", mixers(args.n) + whole(args.n), other, threads=1, memory_kept=kept)
+    write_results("backbone", "cpu", mixers(args.n) + memory() + whole(args.n), other, threads=1, memory_kept=kept)
 
 
 if __name__ == "__main__":

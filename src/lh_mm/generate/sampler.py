@@ -5,15 +5,13 @@ events and its frame together; a prompt in chunks) and draws behind it. Rows may
 different kinds, for rows without a position keep their state. For guidance each row has a twin without what
 is given, which takes the same choices (docs/streams.md, section 9).
 
-A generation is a value that can be put away: `save` writes what was drawn and the model's state, `load` replays
-the draws through fresh writers, and going on equals not having stopped, bit for bit.
+A generation can be put away and gone on with (`generate/saved.py`).
 
 Shapes: R rows (2 R with twins), L positions, A tracks, K codebooks, V event ids.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,24 +19,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from lh_mm.core.files import read_json, write_atomic, write_json
 from lh_mm.generate.batch import Batcher, without_given
 from lh_mm.generate.request import Request, Result
 from lh_mm.generate.sampling import Sampling, draw, exponential_noise, guided
+from lh_mm.generate.saved import load_generation, save_generation
 from lh_mm.generate.writer import Answer, Ask, Position, Writer
-from lh_mm.models.base import SequenceModel, state_from_tensors, state_tensors
+from lh_mm.models.base import SequenceModel
 from lh_mm.music.vocabulary import EventVocabulary
 from lh_mm.nn.layout import lay_out_for_steps
 
 CHUNK = 256
 """Positions of a row that one call takes at most; prompts are read in chunks."""
-
-
-MANIFEST = "generation.json"
-"""Written last, it names the tensors that belong to it."""
 
 
 @dataclass
@@ -127,7 +120,7 @@ class Generation:
         if isinstance(model, torch.nn.Module) and not model.training:
             lay_out_for_steps(model)
         self.state = model.init_state(len(both), self.device)
-        self._last = torch.zeros(len(both), 0)  # (R, D) what the heads read
+        self.last = torch.zeros(len(both), 0)  # (R, D) what the heads read
         self.nats: list[dict[str, tuple[float, int]]] = [{} for _ in self.rows]
         self.seconds, self.num_calls = 0.0, 0
 
@@ -171,12 +164,12 @@ class Generation:
         lengths = [len(part) for part in parts]
         hidden, self.state = self.model.hidden(self.batcher.batch(parts), self.state)  # (R, L, D)
         if min(lengths) == max(lengths) == 1:
-            self._last = hidden[:, 0].float()
+            self.last = hidden[:, 0].float()
             return
         counts = torch.tensor(lengths, device=self.device)
         at = (counts - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, hidden.shape[-1])
         last = hidden.gather(1, at)[:, 0].float()
-        self._last = last if not self._last.numel() else torch.where((counts > 0).unsqueeze(1), last, self._last)
+        self.last = last if not self.last.numel() else torch.where((counts > 0).unsqueeze(1), last, self.last)
 
     def _ready(self, what: str) -> list[int]:
         """Rows whose positions are read and that ask for `mask` or `entries`."""
@@ -191,10 +184,10 @@ class Generation:
         heads = self.model.event_logits if head == "event" else self.model.code_logits
         told = () if drawn is None else (drawn.to(self.device).repeat(2 if self._twins else 1, 1, 1),)
         if not self._twins:
-            logits = heads(self._last if len(rows) == len(self.rows) else self._last[rows], *told).float().cpu()
+            logits = heads(self.last if len(rows) == len(self.rows) else self.last[rows], *told).float().cpu()
             return logits, logits
         twins = [len(self.rows) + row for row in rows]
-        own, other = heads(self._last[rows + twins], *told).float().cpu().chunk(2)
+        own, other = heads(self.last[rows + twins], *told).float().cpu().chunk(2)
         return guided(own, other, self.guidance), own
 
     def _draw_events(self) -> None:
@@ -289,29 +282,8 @@ class Generation:
         )
 
     def save(self, folder: Path) -> None:
-        """Put the generation away; it can go on afterwards. Until it is whole, an older one in `folder` holds."""
-        tensors = {f"state{name}": value for name, value in state_tensors(self.state).items()}
-        tensors["last"] = self._last
-        for i, row in enumerate(self.rows):
-            tensors[f"lengths.{i}"] = torch.tensor([len(answer) for answer in row.answers], dtype=torch.int64)
-            tensors[f"answers.{i}"] = torch.tensor([v for answer in row.answers for v in answer], dtype=torch.int64)
-        # Copies, for parts of a state may be views or share memory.
-        plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-        name = f"state-{self.num_calls}.safetensors"
-        with write_atomic(folder / name) as file:
-            file.write(save(plain))
-        about = {
-            "fingerprint": self._fingerprint(),
-            "state": name,
-            "num_calls": self.num_calls,
-            "rows": [[row.taken, row.num_positions, row.reported] for row in self.rows],
-            "nats": self.nats,
-            "seconds": self.seconds,
-        }
-        write_json(folder / MANIFEST, about)
-        for old in folder.glob("state-*.safetensors"):
-            if old.name != name:
-                old.unlink()
+        """Put the generation away, see `generate/saved.py`."""
+        save_generation(self, folder)
 
     def load(self, folder: Path) -> None:
         """Go on from where `save` left off; this generation must be a fresh one of the same.
@@ -319,35 +291,7 @@ class Generation:
         Raises:
             ValueError: if what lies there is of another model, other requests or other settings.
         """
-        about = read_json(folder / MANIFEST)
-        if about["fingerprint"] != self._fingerprint():
-            raise ValueError(f"{folder} holds a generation of another model, other requests or other settings")
-        tensors = {name: value.to(self.device) for name, value in load_file(folder / about["state"]).items()}
-        for i, (row, (taken, num_positions, reported)) in enumerate(zip(self.rows, about["rows"], strict=True)):
-            values = iter(tensors[f"answers.{i}"].tolist())
-            for length in tensors[f"lengths.{i}"].tolist():
-                row.replay([next(values) for _ in range(length)])
-            row.taken, row.num_positions, row.reported = taken, num_positions, reported
-        saved = {name.removeprefix("state"): value for name, value in tensors.items()}
-        self.state = state_from_tensors(self.state, saved)
-        self._last, self.seconds, self.num_calls = tensors["last"], about["seconds"], about["num_calls"]
-        self.nats = [{head: (total, int(n)) for head, (total, n) in row.items()} for row in about["nats"]]
-
-    def _fingerprint(self) -> str:
-        """Of all that decides what is drawn."""
-        digest = hashlib.sha256()
-        settings = (self.event_sampling, self.code_sampling, self.guidance, self.score, self.spec.to_json())
-        digest.update(repr((settings, self.model.num_parameters(), str(self.device))).encode())
-        for request in self.requests:
-            for name, value in vars(request).items():
-                parts = value if name in ("events", "audio") else (value,)
-                for part in parts:
-                    values = vars(part) if name in ("events", "audio") else {name: part}
-                    for key, one in values.items():
-                        array = isinstance(one, np.ndarray)
-                        digest.update(f"{key}={one.shape if array else one!r};".encode())
-                        digest.update(one.tobytes() if array else b"")
-        return digest.hexdigest()
+        load_generation(self, folder)
 
 
 def _nats_of(choices: Tensor, logits: Tensor) -> Tensor:

@@ -6,15 +6,16 @@ one mixer in five attends, after Mamba, as in Jamba and Nemotron-H (Lieber et al
 arXiv:2504.03624). Where we differ from them: attention turns by the clock of the music as well as by index
 (`nn/rotary.py`), decay may depend on time, and the input is a sum of fields (event, codes of every track, sound through
 a front end) read by two kinds of heads: one softmax over events, FRAME and END, and K softmaxes a track for the codes
-of the next frame.
+of the next frame, drawn independently or one after another (`nn/codes.py`). Notes may also be told as what sounds now,
+with their phase (`nn/notes.py`).
 
 Shapes: B rows, L positions, D width, V event ids, A tracks, K codebooks, C codes, S streams.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -26,22 +27,16 @@ from lh_mm.core.merge import ROLES, Kind
 from lh_mm.core.streams import MAX_DELAY, NUM_LENGTH_BUCKETS, SequenceSpec, StreamBatch
 from lh_mm.models.base import Logits
 from lh_mm.models.frontend import Frontend, FrontendConfig, FrontendState
-from lh_mm.nn.attention import Attention, AttentionState, KeyMap, Lookup, look_up
-from lh_mm.nn.codes import ChainedCodes, CodeVectors
+from lh_mm.models.hybrid_state import RECURRENT, HybridState, MixerState, positions_of
+from lh_mm.nn.attention import Attention, KeyMap, Lookup, look_up
+from lh_mm.nn.codes import ChainedCodes, CodeVectors, by_entry
 from lh_mm.nn.embedding import SumEmbedding
-from lh_mm.nn.mamba1 import Mamba1, Mamba1State
-from lh_mm.nn.mamba2 import Mamba2, MambaState
-from lh_mm.nn.mamba3 import Mamba3, Mamba3State
 from lh_mm.nn.mlp import SwiGLU
 from lh_mm.nn.norm import RMSNorm
 from lh_mm.nn.notes import NoteInput
 from lh_mm.nn.positions import Positions
-from lh_mm.nn.retention import Retention, RetentionState
 from lh_mm.nn.rotary import Rotary
 
-RECURRENT = {"M": Mamba2, "m": Mamba1, "3": Mamba3, "R": Retention}
-"""Mixers of constant memory by their letter in a pattern; all have one interface, that of `Mamba2`."""
-MixerState: TypeAlias = MambaState | Mamba1State | Mamba3State | RetentionState | AttentionState
 INITIAL_SLOTS = 512
 """Positions a key cache has room for at first, where nobody says how many will come."""
 
@@ -99,27 +94,6 @@ class HybridMambaConfig(Config):
     def build(self, spec: SequenceSpec) -> HybridMamba:
         """A model with fresh weights for the streams of `spec`."""
         return HybridMamba(self, spec)
-
-
-@dataclass(frozen=True)
-class HybridState:
-    """What a hybrid remembers of each row.
-
-    Attributes:
-        layers: a state for each mixer, in order.
-        keys: what the caches of all attention layers hold, or None without attention.
-        index: (B,) positions so far.
-        document: (B,) of the last position.
-        slot: (B,) of the last position.
-        sound: of the front end, or None.
-    """
-
-    layers: tuple[MixerState, ...]
-    keys: KeyMap | None
-    index: Tensor
-    document: Tensor
-    slot: Tensor
-    sound: FrontendState | None
 
 
 class HybridMamba(nn.Module):
@@ -219,35 +193,37 @@ class HybridMamba(nn.Module):
             if drawn is None:
                 raise ValueError("chained codes are predicted one after another: code_logits needs those drawn so far")
             heard = self.chain(hidden, drawn, self.code_vectors)  # (..., A, K, D)
-        logits = None if self.code_head is None else self._by_entry(self.code_head, heard, shape)
+        logits = None if self.code_head is None else by_entry(self.code_head, heard, shape, self.chained)
         if self.code_vectors is None or self.code_query is None:
             assert logits is not None
             return logits
-        scores = self.code_vectors.scores(self._by_entry(self.code_query, heard, shape)) + self.code_bias
+        scores = self.code_vectors.scores(by_entry(self.code_query, heard, shape, self.chained)) + self.code_bias
         return scores if logits is None else logits + scores
-
-    def _by_entry(self, layer: nn.Linear, heard: Tensor, shape: tuple[int, int]) -> Tensor:
-        """A layer for all entries at once: (..., D), or with a chain (..., A, K, D), to (..., A, K, outputs / A K)."""
-        if self.chain is None:
-            out: Tensor = layer(heard)
-            return out.unflatten(-1, (*shape, -1))
-        weight = layer.weight.to(heard.dtype).view(*shape, -1, heard.shape[-1])
-        return torch.einsum("...akd,akod->...ako", heard, weight)
 
     def hidden(
         self, batch: StreamBatch, state: HybridState | None = None, active: Tensor | None = None
     ) -> tuple[Tensor, HybridState | None]:
         """(B, L, D) before the heads, and the state; see `SequenceModel`."""
-        if state is not None and state.keys is not None:
-            state = self._with_room(state, batch.shape[1])
+        if state is not None:
+            state = state.with_room(batch.shape[1])
         x, sound = self._embed(batch, None if state is None else state.sound)
-        positions = self._positions(batch, state, active)
+        positions = positions_of(batch, state, active, self.config.time_aware)
+        if "*" in self.config.pattern:
+            positions = replace(positions, rotary=self.rotary(batch.clock, positions.index))
         lookup, keys = Lookup(None), None
         if "*" in self.config.pattern:
             lookup, keys = look_up(positions, None if state is None else state.keys, self.config.window)
 
-        mixers = iter(()) if state is None else iter(state.layers)
-        after: list[MixerState] = []
+        h, after = self.stack(x, positions, lookup, () if state is None else state.layers)
+        if state is None:
+            return h, None
+        return h, state.advanced(batch, positions, after, keys, sound)
+
+    def stack(
+        self, x: Tensor, positions: Positions, lookup: Lookup, states: tuple[MixerState, ...]
+    ) -> tuple[Tensor, tuple[MixerState, ...]]:
+        """The layers alone, (B, L, D) to the same and the mixers' states."""
+        mixers, after = iter(states), []
         for symbol, norm, layer in zip(self.config.pattern, self.norms, self.layers, strict=True):
             u = norm(x)
             if symbol in RECURRENT:
@@ -259,10 +235,7 @@ class HybridMamba(nn.Module):
             if new is not None:
                 after.append(new)
             x = x + (self.dropout(out) if self.training else out)  # float32 under autocast: the sum of both types
-        h = self.final_norm(x)
-        if state is None:
-            return h, None
-        return h, self._advanced(batch, state, positions, tuple(after), keys, sound)
+        return self.final_norm(x), tuple(after)
 
     def _run(self, layer: nn.Module, *inputs: Any) -> Any:
         """A layer, or a layer that is computed once more in the backward pass instead of being remembered."""
@@ -311,38 +284,6 @@ class HybridMamba(nn.Module):
             x = x + heard.gather(1, at) * (batch.feature_index >= 0).unsqueeze(-1)
         return x, sound
 
-    def _positions(self, batch: StreamBatch, state: HybridState | None, active: Tensor | None) -> Positions:
-        """Padding, documents, angles and time of a call, as the layers need them."""
-        length = batch.shape[1]
-        index = torch.arange(length, device=batch.kind.device).unsqueeze(0)
-        index = index.expand(batch.shape) if state is None else state.index.unsqueeze(1) + index
-        real = document = continues = None
-        if state is not None:
-            real = batch.kind != Kind.PAD
-            if active is not None:
-                real = real & active.unsqueeze(1)
-            if not real.is_cuda and bool(real.all()):
-                real = None
-        if batch.header.roles.shape[1] > 1:
-            document = batch.document
-            if real is not None and state is not None:  # padding has its predecessor's document
-                carried = torch.where(real[:, :1], document[:, :1], state.document.unsqueeze(1))
-                document = torch.cat([carried, torch.where(real, document, -1)[:, 1:]], dim=1).cummax(dim=1).values
-            if state is not None:
-                continues = document[:, 0] == state.document
-        rotary = self.rotary(batch.clock, index) if "*" in self.config.pattern else None
-        return Positions(index, real, document, continues, rotary, self._time_scale(batch, state))
-
-    def _time_scale(self, batch: StreamBatch, state: HybridState | None) -> Tensor | None:
-        """(B, L): slots since the previous position over the constant; 1 over it at FILL."""
-        if self.config.time_aware is None:
-            return None
-        first = batch.slot[:, :1] if state is None else state.slot.unsqueeze(1)
-        passed = torch.diff(batch.slot, dim=1, prepend=first).clamp(min=0)
-        passed = torch.where(batch.kind == Kind.FILL, 1, passed)
-        passed = torch.where(batch.kind == Kind.BOS, 0, passed)  # a leap between documents would drown what follows
-        return passed / self.config.time_aware
-
     def init_state(
         self,
         rows: int,
@@ -358,7 +299,7 @@ class HybridMamba(nn.Module):
         for layer in self.layers:
             if isinstance(layer, Attention):
                 states.append(layer.init_state(rows, slots, device, dtype))
-            elif isinstance(layer, Mamba2 | Mamba1 | Mamba3 | Retention):
+            elif isinstance(layer, tuple(RECURRENT.values())):
                 states.append(layer.init_state(rows, device, dtype))
         zeros = torch.zeros(rows, dtype=torch.int64, device=device)
         return HybridState(
@@ -367,33 +308,6 @@ class HybridMamba(nn.Module):
             index=zeros, document=zeros, slot=zeros,
             sound=None if self.frontend is None else self.frontend.init_state(rows, device),
         )  # fmt: skip
-
-    def _with_room(self, state: HybridState, length: int) -> HybridState:
-        """With caches that hold `length` further positions."""
-        assert state.keys is not None
-        keys = state.keys.grown(length)
-        if keys is state.keys:
-            return state
-        layers = tuple(Attention.grown(s, keys) if isinstance(s, AttentionState) else s for s in state.layers)
-        return HybridState(layers, keys, state.index, state.document, state.slot, state.sound)
-
-    def _advanced(
-        self,
-        batch: StreamBatch,
-        state: HybridState,
-        positions: Positions,
-        layers: tuple[MixerState, ...],
-        keys: KeyMap | None,
-        sound: FrontendState | None,
-    ) -> HybridState:
-        """The state behind a call."""
-        counts = positions.counts()
-        document = state.document if positions.document is None else positions.document[:, -1]
-        if counts is None:
-            return HybridState(layers, keys, state.index + batch.shape[1], document, batch.slot[:, -1], sound)
-        last = (counts - 1).clamp(min=0).unsqueeze(1)
-        slot = torch.where(counts > 0, batch.slot.gather(1, last).squeeze(1), state.slot)
-        return HybridState(layers, keys, state.index + counts, document, slot, sound)
 
     def num_parameters(self) -> int:
         """Parameters, frozen or not."""

@@ -105,3 +105,19 @@ class ChainedCodes(nn.Module):
         u = hidden.unsqueeze(-2) + before + self.bias
         gate, up = self.in_proj(u).chunk(2, dim=-1)
         return (u + self.out_proj(F.silu(gate) * up)).unflatten(-2, self.entries)
+
+
+def by_entry(layer: nn.Linear, heard: Tensor, shape: tuple[int, int], chained: bool) -> Tensor:
+    """A head for all entries at once, (..., A, K, outputs / (A K)).
+
+    Args:
+        layer: of D inputs and the outputs of all entries, entry after entry.
+        heard: (..., D), or chained (..., A, K, D), where each entry has an input of its own.
+        shape: (A, K).
+        chained: which of both.
+    """
+    if not chained:
+        out: Tensor = layer(heard)
+        return out.unflatten(-1, (*shape, -1))
+    weight = layer.weight.to(heard.dtype).view(*shape, -1, heard.shape[-1])
+    return torch.einsum("...akd,akod->...ako", heard, weight)
