@@ -19,7 +19,11 @@ STILL = ("model.dropout=0", "model.frontend.frame_dropout=0", "model.frontend.do
 def trained(tiny: tuple[str, ...], folder: Path, *overrides: str) -> Path:
     """The run of `lh train` as a person calls it."""
     folder.mkdir()
-    options = [*tiny, *STILL, "trainer.accelerator=cpu", "trainer.max_steps=4", *overrides]
+    return called(folder, *tiny, *STILL, "trainer.accelerator=cpu", "trainer.max_steps=4", *overrides)
+
+
+def called(folder: Path, *options: str) -> Path:
+    """`lh train demo` with options, in a folder of one run."""
     env = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     done = subprocess.run(
         [sys.executable, "-m", "lh_mm.cli.main", "train", "demo", *options],
@@ -45,6 +49,18 @@ def test_two_processes_equal_one(tiny: tuple[str, ...], tmp_path: Path) -> None:
         for run in (one, two)
     ]
     assert logged[1] == pytest.approx(logged[0], abs=1e-4)
+
+
+def test_a_run_goes_on_with_another_number_of_processes(tiny: tuple[str, ...], tmp_path: Path) -> None:
+    """Rows are numbered, not dealt: what divides a step's rows differently changes nothing."""
+    steady = "optim.min_lr_ratio=1"  # so that the length of the run does not matter
+    whole = trained(tiny, tmp_path / "whole", "trainer.batch_size=2", steady)
+    parts = trained(tiny, tmp_path / "parts", "trainer.batch_size=2", steady, "trainer.max_steps=2")
+    on_two = ("trainer.max_steps=4", "trainer.batch_size=1", "trainer.devices=2")
+    assert called(tmp_path / "parts", "--resume", str(parts), *on_two) == parts
+    expected, found = (load_file(run / "bundle" / "model.safetensors") for run in (whole, parts))
+    for name, value in expected.items():
+        assert (found[name] - value).abs().max() < 1e-5, name
 
 
 def test_processes_of_one_run_share_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,10 @@ from lh_mm.core.assets import asset
 from lh_mm.core.files import read_json
 from lh_mm.data import held_out
 from lh_mm.data.held_out import held_out_crops
+from lh_mm.run.assemble import prepare_data
 from lh_mm.run.compare import compare, settings_that_differ
 from lh_mm.run.evaluate import evaluate
-from lh_mm.run.train import prepare_data, train
+from lh_mm.run.train import train
 
 SMALL = (
     "crop_s=0.3", "num_crops=2", "num_transcriptions=1", "num_pieces=1", "likelihood_rows=4", "batch_size=2",

@@ -64,6 +64,26 @@ def test_stopped_and_resumed_equals_never_stopped(
     assert numbers(stopped) == numbers(tiny_run)
 
 
+def test_frozen_parts_stay_as_they_were(tiny: tuple[str, ...], tiny_run: Path, tmp_path: Path) -> None:
+    options = [*tiny, f"init_from={tiny_run}", "freeze=[layers, frontend.mix.weight]", "optim.ema_decay=0"]
+    child = train("demo", options, runs=tmp_path)
+    before, after = (load_file(run / "bundle" / "model.safetensors") for run in (tiny_run, child))
+    moved = {name for name in before if not (before[name] == after[name]).all()}
+    assert "event_head.weight" in moved
+    assert not [name for name in moved if name.startswith("layers.") or name == "frontend.mix.weight"]
+    with pytest.raises(ConfigError, match=r"no part 'layer'; it has .*layers"):
+        train("demo", [*tiny, "freeze=[layer]"], runs=tmp_path)
+
+
+def test_chunks_change_gradients_and_not_what_is_predicted(
+    tiny: tuple[str, ...], tiny_run: Path, tmp_path: Path
+) -> None:
+    chunked = train("demo", [*tiny, "trainer.chunk=64", "trainer.max_steps=1", "sequence.crop_s=4"], runs=tmp_path)
+    whole = train("demo", [*tiny, "trainer.max_steps=1", "sequence.crop_s=4"], runs=tmp_path)
+    first = [{name: value for _, name, value in numbers(run) if name.startswith("train/")} for run in (chunked, whole)]
+    assert first[0] == pytest.approx(first[1], rel=0.05)  # dropout differs, the weights do not yet
+
+
 def test_an_exact_repeat_and_another_seed(tiny: tuple[str, ...], tiny_run: Path, tmp_path: Path) -> None:
     other = train("demo", [*tiny, "trainer.seed=1", "trainer.max_steps=2"], runs=tmp_path)
     first = [row for row in numbers(tiny_run) if row[0] == 1 and row[1].startswith("train/")]

@@ -9,7 +9,7 @@ Shapes: B rows, L positions, D width, V event ids, A tracks, K codebooks, C code
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -141,5 +141,19 @@ def state_from_tensors(template: StateT, tensors: Mapping[str, Tensor], at: str 
         made = replace(template, **{n: state_from_tensors(p, tensors, f"{at}.{n}") for n, p in parts.items()})
     else:
         made = template
+    result: StateT = made
+    return result
+
+
+def detached(state: StateT, keep: Collection[str] = ()) -> StateT:
+    """The same values without the graph behind them; fields named in `keep` stay as they are, wherever they stand."""
+    made: Any = state
+    if isinstance(state, Tensor):
+        made = state.detach()
+    elif isinstance(state, tuple):
+        made = tuple(detached(part, keep) for part in state)
+    elif is_dataclass(state) and not isinstance(state, type):
+        parts = {f.name: getattr(state, f.name) for f in fields(state)}
+        made = replace(state, **{n: p if n in keep else detached(p, keep) for n, p in parts.items()})
     result: StateT = made
     return result

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lh_mm.core.config import Config
-from lh_mm.core.merge import ROLES, Kind
-from lh_mm.core.streams import MAX_DELAY, NUM_LENGTH_BUCKETS, SequenceSpec, StreamBatch
+from lh_mm.core.merge import Kind
+from lh_mm.core.streams import NUM_LENGTH_BUCKETS, SequenceSpec, StreamBatch
 from lh_mm.models.base import Logits
 from lh_mm.models.frontend import Frontend, FrontendConfig, FrontendState
+from lh_mm.models.header import HeaderEmbedding
 from lh_mm.models.hybrid_state import RECURRENT, HybridState, MixerState, positions_of
 from lh_mm.nn.attention import Attention, KeyMap, Lookup, look_up
 from lh_mm.nn.codes import ChainedCodes, CodeVectors, by_entry
@@ -116,9 +117,7 @@ class HybridMamba(nn.Module):
         else:
             fields += [spec.codebook_size] * (tracks * books)
         self.position_embedding = SumEmbedding(fields, dim)
-        # BOS: each stream's role, each event stream's delay, length, crop or true start, controls.
-        header = [len(ROLES)] * (events + tracks) + [2 * MAX_DELAY + 1] * events + [NUM_LENGTH_BUCKETS, 2]
-        self.header_embedding = SumEmbedding(header + [1 + len(c.values) for c in spec.controls], dim)
+        self.header_embedding = HeaderEmbedding(spec, dim)
         self.note_input = NoteInput(dim, spec.rate_hz, config.note_harmonics) if spec.state_dim else None
         self.frontend = None
         if spec.feature_dim and config.frontend is not None:
@@ -257,17 +256,7 @@ class HybridMamba(nn.Module):
         is_bos = kind == Kind.BOS
         # On the CPU looking is cheaper than embedding in vain at every step; on a GPU it would wait.
         if is_bos.is_cuda or is_bos.any():
-            h = batch.header
-            said = [
-                h.roles,
-                h.delays.clamp(-MAX_DELAY, MAX_DELAY) + MAX_DELAY,
-                h.length[..., None],
-                h.is_crop[..., None],
-            ]
-            headers = self.header_embedding(torch.cat([*said, h.controls], dim=-1))  # (B, documents, D)
-            which = batch.document.clamp(max=headers.shape[1] - 1).unsqueeze(-1)
-            own = headers.gather(1, which.expand(-1, -1, headers.shape[-1]))
-            x = x + own * is_bos.unsqueeze(-1)
+            x = x + self.header_embedding.of(batch.header, batch.document) * is_bos.unsqueeze(-1)
         if self.note_input is not None and batch.states is not None:
             if is_bos.is_cuda:
                 x = x + self.note_input(batch.states)

@@ -98,7 +98,11 @@ def target_nats(model: SequenceModel, batch: StreamBatch, state: State | None = 
 
 def head_sums(model: SequenceModel, batch: StreamBatch, state: State | None = None) -> HeadSums:
     """Sums and counts by head over a batch, ready to be added to those of other batches and ranks."""
-    nats = target_nats(model, batch, state)
+    return sums_of(target_nats(model, batch, state), batch)
+
+
+def sums_of(nats: TargetNats, batch: StreamBatch) -> HeadSums:
+    """Sums and counts by head of the nats of a batch's targets."""
     assert batch.code_target is not None
     count = (batch.code_target >= 0).sum((0, 1))
     return HeadSums(nats.event.sum(), torch.tensor(len(nats.event), device=nats.event.device), nats.code.sum(0), count)

@@ -28,6 +28,7 @@ from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.evaluate.table import RunScores
 from lh_mm.music.midi_write import write_midi
 from lh_mm.music.score import Score
+from lh_mm.run.assemble import prepare_data
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.compare import settings_that_differ, table_of
 from lh_mm.run.evaluate import EVALUATION, evaluate_on
@@ -35,7 +36,7 @@ from lh_mm.run.experiment import load_experiment
 from lh_mm.run.generate import Musician, decode_codes, generate
 from lh_mm.run.runs import DEMO, find_bundle
 from lh_mm.run.scores import reference_rows, scores_of
-from lh_mm.run.train import prepare_data, train_once
+from lh_mm.run.train import train_once
 from lh_mm.systems.tracking import read_metrics
 
 EXPERIMENTS = ("demo", "demo_attention")

@@ -19,11 +19,11 @@ from lh_mm.data.prepared import PreparedSet
 from lh_mm.data.symbolic import RemiRows
 from lh_mm.evaluate.likelihood import fixed_rows, measure_likelihood
 from lh_mm.evaluate.settings import EvaluateConfig
+from lh_mm.run.assemble import prepare_data
 from lh_mm.run.bundle import SCORES, Bundle
 from lh_mm.run.floor import symbolic_floor
 from lh_mm.run.judging import judge_audio_to_midi, judge_compositions, judge_midi_to_audio
 from lh_mm.run.runs import find_bundle, find_run
-from lh_mm.run.train import prepare_data
 
 EVALUATION = "evaluation.json"
 

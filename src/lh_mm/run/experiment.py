@@ -13,20 +13,25 @@ from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.rows import SequenceConfig
 from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.models.hybrid_mamba import HybridMambaConfig
+from lh_mm.models.music_transformer import MusicTransformerConfig
 from lh_mm.run.runs import find_file
 from lh_mm.systems.language import LossWeights
 from lh_mm.systems.optim import OptimConfig
 from lh_mm.systems.tracking import TrackingConfig
 from lh_mm.systems.trainer import TrainerConfig
 
+OURS = HybridMambaConfig | MusicTransformerConfig
+
 
 def _own_model(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
     """Settings of a model of one's own pass as they are; everything else is read as settings of ours."""
-    is_own = not isinstance(value, Mapping | HybridMambaConfig) and callable(getattr(value, "build", None))
+    if isinstance(value, Mapping) and "kind" not in value:
+        value = {"kind": "hybrid_mamba", **value}
+    is_own = not isinstance(value, Mapping | OURS) and callable(getattr(value, "build", None))
     return value if is_own else read(value)
 
 
-ModelConfig = Annotated[SerializeAsAny[HybridMambaConfig], WrapValidator(_own_model)]
+ModelConfig = Annotated[SerializeAsAny[Annotated[OURS, Field(discriminator="kind")]], WrapValidator(_own_model)]
 """YAML knows our kinds alone; from Python any `Config` whose `build(spec)` gives a `SequenceModel` will do
 (docs/your_own_model.md)."""
 DATA_ALTERNATIVES = (("recipe", "folder"),)
@@ -69,6 +74,8 @@ class Experiment(Config):
     """What is trained."""
     init_from: str | None = None
     """A bundle whose weights training begins with: a run, or `demo`. Its streams, vocabulary and codec are kept."""
+    freeze: tuple[str, ...] = ()
+    """Parts of the model that are not trained, by name (`frontend`, `layers.0`): for fine-tuning on little music."""
     loss: LossWeights = LossWeights()
     """What each head weighs."""
     optim: OptimConfig = OptimConfig()

@@ -13,7 +13,9 @@ import torch
 from lh_mm.core.streams import SequenceSpec, StreamSpec
 from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.recipe import load_recipe
+from lh_mm.models.hybrid_mamba import HybridMambaConfig
 from lh_mm.models.load import load_codec
+from lh_mm.models.music_transformer import MusicTransformerConfig
 from lh_mm.music.note_state import NUM_STATES
 from lh_mm.music.remi import Remi
 from lh_mm.music.vocabulary import EventVocabulary
@@ -108,7 +110,12 @@ def planned_positions(experiment: Experiment, spec: SequenceSpec) -> int:
 
 def _activation_floats(experiment: Experiment) -> int:
     """Numbers kept for the backward pass, a position: about 24 widths a mixer and 10 a feed-forward layer."""
-    model = experiment.model
+    model: Any = experiment.model
+    if isinstance(model, MusicTransformerConfig):  # attention of every pair is kept, three times
+        length = int(getattr(experiment.sequence, "length", 1024))
+        return model.layers * (4 * model.attention_dim + 6 * model.dim + 2 * model.ff_dim + 3 * model.heads * length)
+    if not isinstance(model, HybridMambaConfig):
+        return 0  # of a model of one's own nothing is known
     # Mamba-1 keeps every state, several times over; the others keep chunk states alone.
     per_layer = {"M": 24, "3": 40, "R": 40, "m": 24 + 30 * model.state_dim, "*": 12, "-": 10}
     return sum(per_layer[symbol] for symbol in model.pattern) * model.dim

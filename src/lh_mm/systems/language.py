@@ -25,6 +25,7 @@ from lh_mm.core.streams import StreamBatch
 from lh_mm.models.base import SequenceModule
 from lh_mm.models.likelihood import HeadSums, head_sums
 from lh_mm.nn.groups import parameter_groups
+from lh_mm.systems.chunks import chunk_sums, in_chunks
 from lh_mm.systems.optim import AverageWeights, OptimConfig
 
 
@@ -69,6 +70,7 @@ class LanguageSystem(L.LightningModule):
         max_minutes: float | None,
         seed: int,
         peak_flops: float | None = None,
+        chunk: int | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -77,6 +79,7 @@ class LanguageSystem(L.LightningModule):
         self.optim_config, self.weights = optim, weights
         self.max_steps, self.max_minutes, self.seed = max_steps, max_minutes, seed
         self.peak_flops = peak_flops  # of one device, see systems/throughput.py
+        self.chunk = chunk  # positions read at once, see systems/chunks.py
         self._elapsed_s = 0.0
         self._clock_s: float | None = None
         self._positions = 0
@@ -109,12 +112,13 @@ class LanguageSystem(L.LightningModule):
         total: HeadSums | None = None
         with self._own_randomness():
             for i, batch in enumerate(batches):
-                with self._unsynchronised(i + 1 < len(batches)):
-                    sums = head_sums(self.model, batch)
-                    # Data parallelism averages gradients over ranks; the count is already over all of them.
-                    self.manual_backward(weighted_loss(sums, event_count, code_count, self.weights) * world)
-                detached = HeadSums(*(value.detach() for value in vars(sums).values()))
-                total = detached if total is None else total + detached
+                for sums, more in chunk_sums(self.model, in_chunks(batch, self.chunk)):
+                    with self._unsynchronised(more or i + 1 < len(batches)):
+                        # Data parallelism averages gradients over ranks; the count is already over all of them.
+                        loss = weighted_loss(sums, event_count, code_count, self.weights) * world
+                        self.manual_backward(loss, retain_graph=more)
+                    detached = HeadSums(*(value.detach() for value in vars(sums).values()))
+                    total = detached if total is None else total + detached
         assert total is not None
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim_config.clip_norm)
         if torch.isfinite(norm):

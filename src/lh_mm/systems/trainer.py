@@ -34,6 +34,9 @@ class TrainerConfig(Config):
     """`bf16` is autocast over fp32 weights; `auto` takes it where it measures faster, and the run remembers which."""
     recompute: bool = False
     """Layers are computed again in the backward pass: a third slower, with the activations of one layer at a time."""
+    chunk: int | None = Field(None, ge=64)
+    """Positions read at once: longer rows are read in chunks that hand on their state. Predictions hear everything
+    before them, gradients end at a chunk's beginning, memory is that of one chunk."""
     devices: int = Field(1, ge=1)
     """Processes; more than one is data parallel."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"

@@ -1,0 +1,218 @@
+"""Music Transformer (Huang et al. 2018, arXiv:1809.04281): a decoder with relative global attention, for notes alone.
+
+Layers as in the authors' tensor2tensor code (`self_attention_type="dot_product_relative_v2"`):
+embeddings times sqrt(D), sinusoids added, then L times [layer norm, relative attention, dropout, residual; layer norm,
+ReLU network, dropout, residual] and a last layer norm; the event head shares its weights with the embedding.
+
+Deviations from the paper, all of them:
+* it reads any of our event vocabularies behind BOS with its controls, not the 388 events alone;
+* JSB in the paper also has relative pitch and time in its first layer, here it has not;
+* the optimiser is ours (AdamW, cosine), not Adafactor or Noam's schedule, so that models compare at equal tuning;
+* `local_block` is the paper's relative local attention (a block sees itself and the one before it).
+
+Shapes: B rows, L positions, K keys, D width, V event ids.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from lh_mm.core.config import Config
+from lh_mm.core.merge import Kind
+from lh_mm.core.streams import SequenceSpec, StreamBatch
+from lh_mm.models.base import Logits
+from lh_mm.models.header import HeaderEmbedding
+from lh_mm.nn.relative_attention import RelativeAttention, RelativeState
+
+
+class MusicTransformerConfig(Config):
+    """The shape of a Music Transformer; the defaults are the paper's for piano performances."""
+
+    kind: Literal["music_transformer"] = "music_transformer"
+    layers: int = Field(6, ge=1)
+    """Number of layers."""
+    dim: int = Field(256, ge=8)
+    """Width of the residual stream."""
+    heads: int = Field(8, ge=1)
+    """Attention heads."""
+    attention_dim: int = Field(512, ge=8)
+    """Width of queries, keys and values of all heads together; the paper's exceeds `dim`."""
+    ff_dim: int = Field(2048, ge=8)
+    """Inner width of the feed-forward networks."""
+    max_distance: int = Field(1024, ge=1)
+    """Distances with an embedding of their own; the paper takes half of the training length."""
+    relative: bool = True
+    """Whether attention is relative; without, it is the plain transformer that the paper compares with."""
+    local_block: int | None = Field(None, ge=1)
+    """Positions of a block of local attention, which sees itself and the one before; none for global attention."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Of embeddings, attention weights and every layer's output, in training."""
+
+    def build(self, spec: SequenceSpec) -> MusicTransformer:
+        """A model with fresh weights for the streams of `spec`. Raises ValueError for streams of sound."""
+        return MusicTransformer(self, spec)
+
+
+@dataclass(frozen=True)
+class TransformerState:
+    """What a Music Transformer remembers of each row.
+
+    Attributes:
+        layers: keys and values of each layer.
+        index: (B, K) index in its row of each key, -1 for padding.
+        document: (B, K) its document.
+        count: (B,) positions so far.
+    """
+
+    layers: tuple[RelativeState, ...]
+    index: Tensor
+    document: Tensor
+    count: Tensor
+
+
+class _Layer(nn.Module):
+    def __init__(self, c: MusicTransformerConfig) -> None:
+        super().__init__()
+        self.attention_norm, self.ff_norm = nn.LayerNorm(c.dim, eps=1e-6), nn.LayerNorm(c.dim, eps=1e-6)
+        distances = c.max_distance if c.relative else 1
+        self.attention = RelativeAttention(c.dim, c.heads, c.attention_dim, distances, c.dropout)
+        if not c.relative:
+            self.attention.relative_embedding.requires_grad_(False).zero_()
+        self.ff_in, self.ff_out = nn.Linear(c.dim, c.ff_dim), nn.Linear(c.ff_dim, c.dim)
+        self.dropout = nn.Dropout(c.dropout)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, distance: Tensor | None, state: RelativeState | None
+    ) -> tuple[Tensor, RelativeState | None]:
+        heard, state = self.attention(self.attention_norm(x), mask, distance, state)
+        x = x + self.dropout(heard)
+        return x + self.dropout(self.ff_out(F.relu(self.ff_in(self.ff_norm(x))))), state
+
+
+class MusicTransformer(nn.Module):
+    """See the file's docstring; honours `models.base.SequenceModel`."""
+
+    chained = False
+
+    def __init__(self, config: MusicTransformerConfig, spec: SequenceSpec) -> None:
+        super().__init__()
+        if spec.num_codebooks or spec.merged:
+            raise ValueError("a Music Transformer reads notes with time tokens of their own: set sequence.kind to one")
+        self.config, self.spec = config, spec
+        self.recompute = False
+        dim = config.dim
+        self.event_embedding = nn.Embedding(spec.event_vocabulary_size + 2, dim)  # FRAME and END are never read
+        self.header_embedding = HeaderEmbedding(spec, dim)
+        self.layers = nn.ModuleList([_Layer(config) for _ in range(config.layers)])
+        self.final_norm = nn.LayerNorm(dim, eps=1e-6)
+        self.dropout = nn.Dropout(config.dropout)
+        nn.init.normal_(self.event_embedding.weight, std=dim**-0.5)
+
+    def hidden(
+        self, batch: StreamBatch, state: TransformerState | None = None, active: Tensor | None = None
+    ) -> tuple[Tensor, TransformerState | None]:
+        """(B, L, D) before the head, and the state; see `SequenceModel`."""
+        kind = batch.kind
+        real = kind != Kind.PAD if active is None else (kind != Kind.PAD) & active.unsqueeze(1)
+        start = torch.zeros_like(kind[:, :1]) if state is None else state.count.unsqueeze(1)
+        index = start + torch.arange(kind.shape[1], device=kind.device)  # (B, L); positions, never rows
+        x = self._embed(batch, index)
+        mask = distance = None
+        keys, documents = torch.where(real, index, -1), batch.document
+        if state is not None:
+            keys, documents = torch.cat([state.index, keys], 1), torch.cat([state.document, documents], 1)
+        packed = batch.header.roles.shape[1] > 1
+        if state is not None or packed or self.config.local_block is not None:
+            mask, distance = self._sees(index, batch.document, keys, documents)
+        after = []
+        for i, layer in enumerate(self.layers):
+            x, new = layer(x, mask, distance, None if state is None else state.layers[i])
+            after.append(new)
+        h: Tensor = self.final_norm(x)
+        if state is None:
+            return h, None
+        count = state.count + real.sum(1)
+        return h, TransformerState(tuple(s for s in after if s is not None), keys, documents, count)
+
+    def _sees(self, index: Tensor, document: Tensor, key: Tensor, of_key: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 1, L, K) which keys a query sees, and (B, L, K) how far back each is."""
+        distance = index.unsqueeze(-1) - key.unsqueeze(1)
+        seen = (distance >= 0) & (key >= 0).unsqueeze(1) & (document.unsqueeze(-1) == of_key.unsqueeze(1))
+        block = self.config.local_block
+        if block is not None:
+            seen &= index.unsqueeze(-1) // block - key.unsqueeze(1) // block <= 1
+        # A row that rests, or padding, must see something, or it is not a number.
+        seen |= ~seen.any(-1, keepdim=True)
+        return seen.unsqueeze(1), distance
+
+    def _embed(self, batch: StreamBatch, index: Tensor) -> Tensor:
+        known = batch.event_id >= 0
+        x = self.event_embedding(batch.event_id.clamp(min=0)) * known.unsqueeze(-1)
+        is_bos = (batch.kind == Kind.BOS).unsqueeze(-1)
+        x = x + self.header_embedding.of(batch.header, batch.document) * is_bos
+        x = x * math.sqrt(self.config.dim)
+        out: Tensor = self.dropout(x + sinusoids(index, self.config.dim).to(x.dtype))
+        return out
+
+    def event_logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) to (..., V + 2), by the weights of the embedding."""
+        return F.linear(hidden, self.event_embedding.weight)
+
+    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None) -> Tensor:
+        """Raises ValueError: there is no sound in these sequences."""
+        raise ValueError("this model's sequence has no codes")
+
+    def forward(
+        self, batch: StreamBatch, state: TransformerState | None = None
+    ) -> tuple[Logits, TransformerState | None]:
+        """All heads at all positions."""
+        h, state = self.hidden(batch, state)
+        return Logits(self.event_logits(h), None), state
+
+    def step(
+        self, batch: StreamBatch, state: TransformerState, active: Tensor | None = None
+    ) -> tuple[Logits, TransformerState]:
+        """`forward` for the rows that are active; the others keep their count and see no new key."""
+        h, after = self.hidden(batch, state, active)
+        assert after is not None
+        return Logits(self.event_logits(h), None), after
+
+    def init_state(
+        self,
+        rows: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        max_length: int | None = None,
+    ) -> TransformerState:
+        """The state before the first position; it grows with what is read."""
+        layers = [layer.attention.init_state(rows, device, dtype) for layer in self.layers]  # type: ignore[operator, union-attr]
+        none = torch.zeros(rows, 0, dtype=torch.int64, device=device)
+        return TransformerState(tuple(layers), none, none, torch.zeros(rows, dtype=torch.int64, device=device))
+
+    def num_parameters(self) -> int:
+        """Parameters, frozen or not."""
+        return sum(p.numel() for p in self.parameters())
+
+    def flops_per_position(self, length: int) -> float:
+        """Forward operations of a position in a sequence of `length`, the head included."""
+        c = self.config
+        linears = [m.weight.numel() for m in self.layers.modules() if isinstance(m, nn.Linear)]
+        total = 2.0 * (sum(linears) + self.event_embedding.weight.numel())
+        reach = (length + 1) / 2 if c.local_block is None else min(1.5 * c.local_block, (length + 1) / 2)
+        products = 3 if c.relative else 2
+        return total + c.layers * 2 * products * c.attention_dim * reach
+
+
+def sinusoids(index: Tensor, dim: int) -> Tensor:
+    """(..., dim) the timing signal of Vaswani et al. 2017, sines then cosines, periods from 2 pi to 2 pi 10^4."""
+    pairs = dim // 2
+    rates = torch.exp(torch.arange(pairs, device=index.device) * (-math.log(1e4) / max(pairs - 1, 1)))
+    turned = index.unsqueeze(-1) * rates
+    return F.pad(torch.cat([turned.sin(), turned.cos()], dim=-1), (0, dim % 2))
