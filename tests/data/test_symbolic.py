@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from lh_mm.core.streams import Row, collate
 from lh_mm.data.prepare import prepare
 from lh_mm.data.prepared import PreparedSet
 from lh_mm.data.recipe import load_recipe
-from lh_mm.data.symbolic import RemiConfig, RemiRows, remi_masks
+from lh_mm.data.symbolic import MusenetConfig, PerformanceConfig, RemiConfig, TokenRows
 from lh_mm.music.remi import Remi
 from lh_mm.music.remi_grammar import RemiGrammar
 
@@ -27,7 +28,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
 
 
 @pytest.fixture(scope="module")
-def rows(prepared: PreparedSet) -> RemiRows:
+def rows(prepared: PreparedSet) -> TokenRows:
     return RemiConfig(length=100).build(prepared)
 
 
@@ -36,8 +37,9 @@ def targets(row: Row) -> list[int]:
 
 
 @pytest.mark.parametrize("context", [0, 40])
-def test_every_token_is_a_target_exactly_once(prepared: PreparedSet, context: int) -> None:
-    rows = RemiConfig(length=100, context=context).build(prepared)
+@pytest.mark.parametrize("kind", [RemiConfig, PerformanceConfig, MusenetConfig])
+def test_every_token_is_a_target_exactly_once(prepared: PreparedSet, context: int, kind: Any) -> None:
+    rows = kind(length=100, context=context).build(prepared)
     found: dict[str, list[int]] = {}
     seconds, notes, ends = Counter[str](), Counter[str](), Counter[str]()
     for each in rows.evaluation("train"):
@@ -57,7 +59,7 @@ def test_every_token_is_a_target_exactly_once(prepared: PreparedSet, context: in
 
 
 @given(index=st.integers(0, 10**6))
-def test_training_rows_are_legal_and_on_the_clock(rows: RemiRows, index: int) -> None:
+def test_training_rows_are_legal_and_on_the_clock(rows: TokenRows, index: int) -> None:
     row = rows.train_row(0, index)
     batch = collate([[row]], rows.spec)
     allowed, target = batch.legal_events(rows.vocabulary.size), batch.event_target
@@ -73,20 +75,20 @@ def test_training_rows_are_legal_and_on_the_clock(rows: RemiRows, index: int) ->
     assert not batch.header.length.any()
 
 
-def test_a_window_of_mid_piece_says_crop(rows: RemiRows) -> None:
+def test_a_window_of_mid_piece_says_crop(rows: TokenRows) -> None:
     flags = {
         bool(collate([[row]], rows.spec).header.is_crop[0, 0]) for row in (rows.train_row(0, i) for i in range(30))
     }
     assert flags == {True, False}
 
 
-def test_masks_equal_the_state_machine_from_the_start(prepared: PreparedSet, rows: RemiRows) -> None:
+def test_masks_equal_the_state_machine_from_the_start(prepared: PreparedSet, rows: TokenRows) -> None:
     remi = rows.vocabulary
     for piece in prepared.pieces():
         score = prepared.score(piece)
         assert score is not None
         ids = remi.encode(score).ids.astype(np.int64)[:400]
-        packed = remi_masks(ids, remi, is_start=True)
+        packed = np.packbits(remi.legal(ids, is_start=True), axis=1)
         legal = np.unpackbits(packed, axis=1, count=remi.size + 2).astype(bool)
         grammar = RemiGrammar(remi)
         for i in range(len(ids) + 1):
@@ -96,15 +98,15 @@ def test_masks_equal_the_state_machine_from_the_start(prepared: PreparedSet, row
                 grammar.push(int(ids[i]))
 
 
-def test_a_crop_bars_no_more_than_the_truth(prepared: PreparedSet, rows: RemiRows) -> None:
+def test_a_crop_bars_no_more_than_the_truth(prepared: PreparedSet, rows: TokenRows) -> None:
     """Whatever token a window begins with, everything that is legal with full knowledge stays legal."""
     remi = rows.vocabulary
     score = prepared.score(prepared.pieces()[2])
     assert score is not None
     ids = remi.encode(score).ids.astype(np.int64)
-    full = remi_masks(ids, remi, is_start=True)
+    full = np.packbits(remi.legal(ids, is_start=True), axis=1)
     for start in range(1, 60):
-        crop = remi_masks(ids[start : start + 30], remi, is_start=False)
+        crop = np.packbits(remi.legal(ids[start : start + 30], is_start=False), axis=1)
         barred = np.unpackbits(full[start : start + 31] & ~crop, axis=1).astype(bool)
         barred[0, remi.size + 1] = False  # a window never begins with END
         assert not barred.any()
@@ -138,7 +140,7 @@ def test_transposition_moves_pitches_and_no_drums(prepared: PreparedSet) -> None
     assert len(shifts) > 5 and max(map(abs, shifts)) <= 5
 
 
-def test_valid_rows_are_fixed_and_cover_the_split(rows: RemiRows) -> None:
+def test_valid_rows_are_fixed_and_cover_the_split(rows: TokenRows) -> None:
     count = len(list(rows.evaluation("train")))
     seen = {tuple(targets(rows.valid_row(i, "train"))) for i in range(count)}
     assert seen == {tuple(targets(each.row)) for each in rows.evaluation("train")}
@@ -159,3 +161,17 @@ def test_a_set_without_notes_is_an_error(prepared: PreparedSet, tmp_path: Path) 
     empty._pieces = []
     with pytest.raises(ValueError, match="no training piece with notes"):
         RemiConfig().build(empty)
+
+
+@pytest.mark.parametrize("kind", [RemiConfig, PerformanceConfig, MusenetConfig])
+def test_every_target_is_legal_in_every_vocabulary(prepared: PreparedSet, kind: Any) -> None:
+    rows = kind(length=64, transpose=3).build(prepared)
+    for each in [*(rows.train_row(0, i) for i in range(20)), *(e.row for e in rows.evaluation("train"))]:
+        batch = collate([[each]], rows.spec)
+        legal = batch.legal_events(rows.vocabulary.size)
+        assert legal is not None
+        target = batch.event_target
+        assert target is not None
+        at = (target[0] >= 0).nonzero().flatten()
+        assert legal[0, at, target[0, at]].all()
+        assert not legal[0].all()

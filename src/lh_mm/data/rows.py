@@ -15,8 +15,8 @@ from lh_mm.core.streams import Row, SequenceSpec
 from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.splits import Split
-from lh_mm.data.symbolic import RemiConfig
-from lh_mm.music.remi import Remi
+from lh_mm.data.symbolic import MusenetConfig, PerformanceConfig, RemiConfig
+from lh_mm.music.tokenizer import Tokenizer
 from lh_mm.music.vocabulary import EventVocabulary
 
 
@@ -29,7 +29,7 @@ class RowSource(Protocol):
         ...
 
     @property
-    def vocabulary(self) -> EventVocabulary | Remi:
+    def vocabulary(self) -> EventVocabulary | Tokenizer:
         """What the event ids mean; travels in the bundle."""
         ...
 
@@ -50,4 +50,4 @@ class RowSource(Protocol):
         ...
 
 
-SequenceConfig = Annotated[MergedConfig | RemiConfig, Field(discriminator="kind")]
+SequenceConfig = Annotated[MergedConfig | RemiConfig | PerformanceConfig | MusenetConfig, Field(discriminator="kind")]

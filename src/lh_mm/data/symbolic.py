@@ -1,4 +1,4 @@
-"""Training rows of a symbolic tokenizer with its own time tokens: windows of REMI tokens, no frames.
+"""Training rows of a symbolic tokenizer with its own time tokens: windows of tokens, no frames.
 
 A piece is longer than a window, so training draws windows and evaluation lays them side by side: every token of
 every piece is a target exactly once, so that nats per note are exact. A window in mid-piece begins with BOS that
@@ -26,23 +26,19 @@ from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.data.splits import Split
 from lh_mm.data.tasks import MIDI
-from lh_mm.music.remi import Remi, RemiTokens
+from lh_mm.music.musenet import Musenet
+from lh_mm.music.performance import Performance
+from lh_mm.music.remi import Remi
+from lh_mm.music.tokenizer import Tokenizer, Tokens
 
 
-class RemiConfig(Config):
-    """Rows of REMI tokens."""
+class _Windows(Config):
+    """What windows of all tokenizers have."""
 
-    kind: Literal["remi"] = "remi"
     length: int = Field(1024, ge=8)
     """Tokens of a window."""
     context: int = Field(0, ge=0)
     """Tokens before a window that evaluation shows without counting them."""
-    positions: int = 16
-    """Steps of a bar."""
-    beats_per_bar: int = 4
-    """Beats that they divide."""
-    max_duration: int = Field(64, ge=1)
-    """Longest duration in steps."""
     transpose: int = Field(0, ge=0, le=11)
     """Training windows are moved by up to so many semitones either way, drums never; key is then not said."""
     start_share: float = Field(0.1, ge=0, le=1)
@@ -50,12 +46,49 @@ class RemiConfig(Config):
     control_dropout: float = Field(0.2, ge=0, le=1)
     """Share of each control left out."""
 
-    def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None) -> RemiRows:
-        return RemiRows(prepared, self, parent)
+    def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None) -> TokenRows:
+        return TokenRows(prepared, self, parent)
+
+    def tokenizer(self, programs: tuple[int, ...]) -> Tokenizer:
+        """The tokenizer for a set with these programs, in the order of its tracks."""
+        raise NotImplementedError
+
+
+class RemiConfig(_Windows):
+    """Rows of REMI tokens: bars, positions, tracks, pitches and durations on the score's own grid."""
+
+    kind: Literal["remi"] = "remi"
+    positions: int = 16
+    """Steps of a bar."""
+    beats_per_bar: int = 4
+    """Beats that they divide."""
+    max_duration: int = Field(64, ge=1)
+    """Longest duration in steps."""
+
+    def tokenizer(self, programs: tuple[int, ...]) -> Remi:
+        return Remi(programs, self.positions, self.beats_per_bar, self.max_duration)
+
+
+class PerformanceConfig(_Windows):
+    """Rows of the 388 performance events: ons, offs, waits of 10 ms and velocities, all instruments as one."""
+
+    kind: Literal["performance"] = "performance"
+
+    def tokenizer(self, programs: tuple[int, ...]) -> Performance:
+        return Performance()
+
+
+class MusenetConfig(_Windows):
+    """Rows of MuseNet's tokens: instrument, pitch and loudness in one id, waits in 48ths of a beat."""
+
+    kind: Literal["musenet"] = "musenet"
+
+    def tokenizer(self, programs: tuple[int, ...]) -> Musenet:
+        return Musenet()
 
 
 @dataclass(frozen=True)
-class RemiRows:
+class TokenRows:
     """A row source, see `rows.py`.
 
     Attributes:
@@ -68,24 +101,23 @@ class RemiRows:
     """
 
     prepared: PreparedSet
-    config: RemiConfig
+    config: _Windows
     parent: SequenceSpec | None = None
 
     def __post_init__(self) -> None:
         if self.parent is not None and self.parent.event_vocabulary_size != self.vocabulary.size:
             raise ValueError(
-                f"{self.prepared.path}: {self.vocabulary.size} REMI ids with its instruments, "
+                f"{self.prepared.path}: {self.vocabulary.size} ids with its instruments, "
                 f"but the bundle was trained with {self.parent.event_vocabulary_size}"
             )
         if not self._pieces("train"):
             raise ValueError(f"{self.prepared.path} has no training piece with notes")
 
     @cached_property
-    def vocabulary(self) -> Remi:
+    def vocabulary(self) -> Tokenizer:
         """The tokenizer; travels in the bundle. Tracks are the set's programs, in the order of tracks."""
         programs = dict.fromkeys(program for piece in self.prepared.pieces() for program in piece.programs)
-        config = self.config
-        return Remi(tuple(programs), config.positions, config.beats_per_bar, config.max_duration)
+        return self.config.tokenizer(tuple(programs))
 
     @cached_property
     def spec(self) -> SequenceSpec:
@@ -123,7 +155,7 @@ class RemiRows:
         for piece, start, end in self._windows(split):
             tokens = self._tokens(piece)
             ids = tokens.ids[start:end]
-            notes = int((ids >= self.vocabulary.first_duration).sum())
+            notes = int(self.vocabulary.begins_note(ids).sum())
             last_s = piece.duration_s if end >= len(tokens) else float(tokens.times_s[end])
             seconds = last_s - float(tokens.times_s[start])
             yield EvaluationRow(piece.id, "midi_only", self._window_row(piece, start, end), seconds, notes)
@@ -138,10 +170,10 @@ class RemiRows:
         return notes / notes.sum()
 
     @cached_property
-    def _cache(self) -> dict[str, RemiTokens]:
+    def _cache(self) -> dict[str, Tokens]:
         return {}
 
-    def _tokens(self, piece: PieceInfo) -> RemiTokens:
+    def _tokens(self, piece: PieceInfo) -> Tokens:
         if piece.id not in self._cache:
             score = self.prepared.score(piece)
             assert score is not None
@@ -163,11 +195,11 @@ class RemiRows:
 
     def _row(self, piece: PieceInfo, start: int, end: int, shown: int, shift: int, keep: NDArray[np.bool_]) -> Row:
         """Targets are the tokens [start, end), and END behind the last one; tokens from `shown` on stand before."""
-        tokens, remi = self._tokens(piece), self.vocabulary
+        tokens = self._tokens(piece)
         end = min(end, len(tokens))
         ids = tokens.ids[shown:end].astype(np.int64)
         if shift:
-            ids = _transposed(ids, remi, shift)
+            ids = self.vocabulary.transposed(ids, shift)
         clocks = np.floor(tokens.times_s[shown:end] * self.spec.rate_hz + 1e-6).astype(np.int64)
         ends = end == len(tokens)
         length = len(ids) + 1 if ends else len(ids)  # the last token of a cut window needs no position
@@ -193,59 +225,5 @@ class RemiRows:
             0 if shift and control.name == "key" else int(value)
             for control, value in zip(self.spec.controls, ids_of_controls, strict=True)
         ]
-        masks = remi_masks(ids[: length - 1], remi, is_start=shown == 0)
+        masks = np.packbits(self.vocabulary.legal(ids[: length - 1], is_start=shown == 0), axis=1)
         return Row(merged, ("generated",), (0,), controls, event_mask=masks, is_crop=shown > 0)
-
-
-def remi_masks(ids: NDArray[np.int64], remi: Remi, is_start: bool) -> NDArray[np.uint8]:
-    """(len(ids) + 1, bytes) legal choices before each token and behind the last: `RemiGrammar`, vectorised.
-
-    Args:
-        ids: (T,) tokens.
-        remi: their meaning.
-        is_start: whether they begin a piece; if not, the first choice is free and what is not yet known bars nothing.
-    """
-    length = len(ids) + 1
-    kinds = np.digitize(ids, [1, remi.first_track, remi.first_pitch, remi.first_duration])  # Bar 0 .. Duration 4
-    last = np.concatenate([[-1], kinds])
-    position = _latest(np.where(kinds == 0, -1, ids - 1), kinds <= 1)
-    track = _latest(ids - remi.first_track, kinds == 2)
-    pitch = _latest(ids - remi.first_pitch, kinds == 3)
-    border = (last == 0) | (last == 4)
-    legal = np.zeros((length, remi.size + 2), bool)
-    legal[:, 0] = border
-    legal[:, 1 : remi.first_track] = border[:, None] & (np.arange(remi.positions) > position[:, None])
-    duration = (last == 4)[:, None]
-    tracks = duration & (np.arange(len(remi.programs)) > track[:, None])
-    legal[:, remi.first_track : remi.first_pitch] = tracks | (last == 1)[:, None]
-    pitches = duration & (np.arange(128) > pitch[:, None])
-    legal[:, remi.first_pitch : remi.first_duration] = pitches | (last == 2)[:, None]
-    legal[:, remi.first_duration : remi.size] = (last == 3)[:, None]
-    legal[:, remi.size + 1] = border
-    if is_start:
-        legal[0] = False
-        legal[0, 0] = True
-    else:
-        legal[0, : remi.size] = True
-    return np.packbits(legal, axis=1)
-
-
-def _latest(values: NDArray[np.int64], given: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(T + 1,) the latest given value at or before each token, -1 before the first."""
-    where = np.maximum.accumulate(np.where(given, np.arange(1, len(values) + 1), 0))
-    return np.concatenate([[-1], np.concatenate([[-1], values])[where]])
-
-
-def _transposed(ids: NDArray[np.int64], remi: Remi, shift: int) -> NDArray[np.int64]:
-    """Every pitch but those of drums moved; unchanged where one would leave 0..127."""
-    is_pitch = (ids >= remi.first_pitch) & (ids < remi.first_duration)
-    if -1 in remi.programs:
-        drums = remi.first_track + remi.programs.index(-1)
-        track = _latest(ids, (ids >= remi.first_track) & (ids < remi.first_pitch))[1:]
-        is_pitch &= (track != drums) & (track >= 0)
-    moved = ids[is_pitch] + shift
-    if len(moved) and (moved.min() < remi.first_pitch or moved.max() >= remi.first_duration):
-        return ids
-    ids = ids.copy()
-    ids[is_pitch] = moved
-    return ids

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
+from lh_mm.music.sounding import sounding_before
 
 UNITS_PER_BEAT = 48
 MAX_WAIT = 128
@@ -98,6 +99,41 @@ class Musenet:
         if json.loads(text) != {"kind": "musenet", "size": SIZE}:
             raise ValueError(f"not MuseNet's vocabulary of {SIZE} ids: {text[:80]!r}")
         return cls()
+
+    def legal(self, ids: NDArray[np.int64], is_start: bool) -> NDArray[np.bool_]:
+        """(T + 1, 4,099) what may be chosen before each token and behind the last: an end only of what sounds.
+
+        Args:
+            ids: (T,) tokens.
+            is_start: whether they begin a piece, with `start`; if not, every end is legal.
+        """
+        legal = np.ones((len(ids) + 1, SIZE + 2), bool)
+        legal[:, [START, SIZE]] = False
+        if is_start:
+            block, pitch = ids // 128, ids % 128
+            note = block < _DRUM_BLOCK
+            instrument = np.where(block <= 13, 0, (block - 12) // 2)
+            is_end = note & ((block == 0) | ((block > 13) & (block % 2 == 1)))
+            voice = instrument * 128 + pitch
+            begins, ends = np.where(note & ~is_end, voice, -1), np.where(is_end, voice, -1)
+            # A note that begins while it sounds is ended by that, so it is one all the same.
+            sounds = sounding_before(begins, ends, 9 * 128).reshape(-1, 9, 128)
+            blocks = legal[:, :WAIT].reshape(len(legal), -1, 128)
+            blocks[:, 0] = sounds[:, 0]
+            blocks[:, 15:_DRUM_BLOCK:2] = sounds[:, 1:]
+            legal[0] = False
+            legal[0, START] = True
+        return legal
+
+    def transposed(self, ids: NDArray[np.int64], semitones: int) -> NDArray[np.int64]:
+        """Every pitch but those of drums moved; unchanged where one would leave 0 .. 127."""
+        is_pitch = ids < _DRUM_BLOCK * 128
+        moved = ids[is_pitch] % 128 + semitones
+        if len(moved) and (moved.min() < 0 or moved.max() > 127):
+            return ids
+        ids = ids.copy()
+        ids[is_pitch] += semitones
+        return ids
 
     def encode(self, score: Score) -> MusenetTokens:
         """Tokens of a score on its own beats; notes of no length get one unit."""

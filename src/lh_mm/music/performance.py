@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
+from lh_mm.music.sounding import sounding_before
 
 NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, SIZE = 0, 128, 256, 356, 388
 STEPS_PER_S = 100
@@ -83,6 +84,31 @@ class Performance:
         if json.loads(text) != {"kind": "performance", "size": SIZE}:
             raise ValueError(f"not the performance vocabulary of {SIZE} ids: {text[:80]!r}")
         return cls()
+
+    def legal(self, ids: NDArray[np.int64], is_start: bool) -> NDArray[np.bool_]:
+        """(T + 1, 390) what may be chosen before each token and behind the last: an off only of what sounds.
+
+        Args:
+            ids: (T,) tokens.
+            is_start: whether they begin a piece; if not, every off is legal, for what sounds is not known.
+        """
+        legal = np.ones((len(ids) + 1, SIZE + 2), bool)
+        legal[:, SIZE] = False  # FRAME, which unmerged sequences have not
+        if is_start:
+            begins = np.where(ids < NOTE_OFF, ids, -1)
+            ends = np.where((ids >= NOTE_OFF) & (ids < TIME_SHIFT), ids - NOTE_OFF, -1)
+            legal[:, NOTE_OFF:TIME_SHIFT] = sounding_before(begins, ends, 128)
+        return legal
+
+    def transposed(self, ids: NDArray[np.int64], semitones: int) -> NDArray[np.int64]:
+        """Every pitch moved; unchanged where one would leave 0 .. 127."""
+        is_pitch = ids < TIME_SHIFT
+        moved = ids[is_pitch] % 128 + semitones
+        if len(moved) and (moved.min() < 0 or moved.max() > 127):
+            return ids
+        ids = ids.copy()
+        ids[is_pitch] += semitones
+        return ids
 
     def encode(self, score: Score) -> PerformanceTokens:
         """Tokens of a score; a note shorter than a step gets one step."""

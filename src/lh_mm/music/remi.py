@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
-from lh_mm.music.remi_grammar import RemiGrammar
+from lh_mm.music.remi_grammar import RemiGrammar, legal_remi, transposed_remi
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
 
 __all__ = ["Remi", "RemiGrammar", "RemiTokens"]
@@ -128,6 +128,14 @@ class Remi:
         if remi.size != size:
             raise ValueError(f"this REMI vocabulary has {size} ids, this version's has {remi.size}")
         return remi
+
+    def legal(self, ids: NDArray[np.int64], is_start: bool) -> NDArray[np.bool_]:
+        """(T + 1, size + 2) what may be chosen before each token and behind the last, see `RemiGrammar`."""
+        return legal_remi(ids, self, is_start)
+
+    def transposed(self, ids: NDArray[np.int64], semitones: int) -> NDArray[np.int64]:
+        """Every pitch but those of drums moved; unchanged where one would leave 0 .. 127."""
+        return transposed_remi(ids, self, semitones)
 
     def encode(self, score: Score) -> RemiTokens:
         """Tokens of a score whose beats are the grid.

@@ -79,3 +79,57 @@ class RemiGrammar:
             self._last, self.pitch = "pitch", token - remi.first_pitch
         else:
             self._last = "duration"
+
+
+def legal_remi(ids: NDArray[np.int64], remi: Remi, is_start: bool) -> NDArray[np.bool_]:
+    """(len(ids) + 1, size + 2) legal choices before each token and behind the last: `RemiGrammar`, vectorised.
+
+    Args:
+        ids: (T,) tokens.
+        remi: their meaning.
+        is_start: whether they begin a piece; if not, the first choice is free and what is not yet known bars nothing.
+    """
+    length = len(ids) + 1
+    kinds = np.digitize(ids, [1, remi.first_track, remi.first_pitch, remi.first_duration])  # Bar 0 .. Duration 4
+    last = np.concatenate([[-1], kinds])
+    position = latest(np.where(kinds == 0, -1, ids - 1), kinds <= 1)
+    track = latest(ids - remi.first_track, kinds == 2)
+    pitch = latest(ids - remi.first_pitch, kinds == 3)
+    border = (last == 0) | (last == 4)
+    legal = np.zeros((length, remi.size + 2), bool)
+    legal[:, 0] = border
+    legal[:, 1 : remi.first_track] = border[:, None] & (np.arange(remi.positions) > position[:, None])
+    duration = (last == 4)[:, None]
+    tracks = duration & (np.arange(len(remi.programs)) > track[:, None])
+    legal[:, remi.first_track : remi.first_pitch] = tracks | (last == 1)[:, None]
+    pitches = duration & (np.arange(128) > pitch[:, None])
+    legal[:, remi.first_pitch : remi.first_duration] = pitches | (last == 2)[:, None]
+    legal[:, remi.first_duration : remi.size] = (last == 3)[:, None]
+    legal[:, remi.size + 1] = border
+    if is_start:
+        legal[0] = False
+        legal[0, 0] = True
+    else:
+        legal[0, : remi.size] = True
+    return legal
+
+
+def latest(values: NDArray[np.int64], given: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(T + 1,) the latest given value at or before each token, -1 before the first."""
+    where = np.maximum.accumulate(np.where(given, np.arange(1, len(values) + 1), 0))
+    return np.concatenate([[-1], np.concatenate([[-1], values])[where]])
+
+
+def transposed_remi(ids: NDArray[np.int64], remi: Remi, shift: int) -> NDArray[np.int64]:
+    """Every pitch but those of drums moved; unchanged where one would leave 0..127."""
+    is_pitch = (ids >= remi.first_pitch) & (ids < remi.first_duration)
+    if -1 in remi.programs:
+        drums = remi.first_track + remi.programs.index(-1)
+        track = latest(ids, (ids >= remi.first_track) & (ids < remi.first_pitch))[1:]
+        is_pitch &= (track != drums) & (track >= 0)
+    moved = ids[is_pitch] + shift
+    if len(moved) and (moved.min() < remi.first_pitch or moved.max() >= remi.first_duration):
+        return ids
+    ids = ids.copy()
+    ids[is_pitch] = moved
+    return ids

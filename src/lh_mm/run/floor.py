@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lh_mm.data.symbolic import RemiRows, remi_masks
+from lh_mm.data.symbolic import TokenRows
 from lh_mm.evaluate.ngram import WittenBell
-from lh_mm.music.remi import Remi
 
 
-def symbolic_floor(source: RemiRows, split: str, max_order: int) -> dict[str, Any]:
+def symbolic_floor(source: TokenRows, split: str, max_order: int) -> dict[str, Any]:
     """Witten-Bell figures of a split; the order is chosen on `valid`.
 
     Args:
-        source: of REMI rows.
+        source: of token rows.
         split: what is measured.
         max_order: longest history.
     """
@@ -27,7 +26,8 @@ def symbolic_floor(source: RemiRows, split: str, max_order: int) -> dict[str, An
     measured = [ids for ids, _ in tokens[split]]
     nats = model.nats(measured)[order]
     # The model's softmax runs over what the grammar allows; so does this one's.
-    legal = [_legal(ids, source.vocabulary) for ids in measured]
+    size = source.vocabulary.size  # END is none of an n-gram's choices
+    legal = [source.vocabulary.legal(ids.astype(np.int64), is_start=True)[:-1, :size] for ids in measured]
     legal_nats = model.legal_nats(measured, legal, order)
     num_notes = sum(notes for _, notes in tokens[split])
     return {
@@ -43,13 +43,7 @@ def symbolic_floor(source: RemiRows, split: str, max_order: int) -> dict[str, An
     }
 
 
-def _legal(ids: NDArray[np.integer], remi: Remi) -> NDArray[np.bool_]:
-    """(tokens, V) choices before each token; END is none of an n-gram's."""
-    masks = remi_masks(ids.astype(np.int64), remi, is_start=True)[:-1]
-    return np.unpackbits(masks, axis=1, count=remi.size).astype(bool)
-
-
-def _tokens(source: RemiRows, split: str) -> list[tuple[NDArray[np.integer], int]]:
+def _tokens(source: TokenRows, split: str) -> list[tuple[NDArray[np.integer], int]]:
     """Ids and number of notes of each piece."""
     encoded: list[tuple[NDArray[np.integer], int]] = []
     for piece in source.prepared.pieces(split):  # type: ignore[arg-type]

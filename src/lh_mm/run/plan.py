@@ -17,7 +17,6 @@ from lh_mm.models.hybrid_mamba import HybridMambaConfig
 from lh_mm.models.load import load_codec
 from lh_mm.models.music_transformer import MusicTransformerConfig
 from lh_mm.music.note_state import NUM_STATES
-from lh_mm.music.remi import Remi
 from lh_mm.music.vocabulary import EventVocabulary
 from lh_mm.run.experiment import Experiment
 from lh_mm.systems.throughput import peak_matmul_flops
@@ -70,10 +69,8 @@ def planned_spec(experiment: Experiment) -> tuple[SequenceSpec, str]:
     """The streams that the experiment's data will have, without preparing it, and what was assumed."""
     sequence = experiment.sequence
     if not isinstance(sequence, MergedConfig):
-        remi = Remi((0, 1, 2), sequence.positions, sequence.beats_per_bar, sequence.max_duration)
-        return SequenceSpec(
-            (StreamSpec("midi", "midi", remi.size),), 75.0, merged=False
-        ), "three instruments, no controls"
+        size = sequence.tokenizer((0, 1, 2)).size
+        return SequenceSpec((StreamSpec("midi", "midi", size),), 75.0, merged=False), "three instruments, no controls"
     recipe = load_recipe(experiment.data.recipe or "folder", _folder_overrides(experiment)).config
     rate_hz = recipe.rate_hz or 75.0
     streams = [StreamSpec("midi", "midi", EventVocabulary(sequence.velocity_bins).size)]

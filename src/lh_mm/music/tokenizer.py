@@ -1,0 +1,82 @@
+"""What a tokenizer with time tokens of its own must do, so that rows, floors and measures serve all of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lh_mm.music.musenet import Musenet
+from lh_mm.music.performance import Performance
+from lh_mm.music.remi import Remi
+from lh_mm.music.score import Score
+
+
+class Tokens(Protocol):
+    """Tokens of one piece: ids, the second that has been reached at each, and the divisor of nats per note."""
+
+    @property
+    def ids(self) -> NDArray[np.int32]: ...
+
+    @property
+    def times_s(self) -> NDArray[np.float64]: ...
+
+    @property
+    def num_notes(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+
+class Tokenizer(Protocol):
+    """Notes to ids; END, which is no token, is the id behind the last."""
+
+    @property
+    def size(self) -> int:
+        """Number of ids."""
+        ...
+
+    def encode(self, score: Score) -> Tokens:
+        """Tokens of a score."""
+        ...
+
+    def begins_note(self, ids: ArrayLike) -> NDArray[np.bool_]:
+        """Which ids stand for a note, one each, any shape."""
+        ...
+
+    def legal(self, ids: NDArray[np.int64], is_start: bool) -> NDArray[np.bool_]:
+        """(T + 1, size + 2) what may be chosen before each of T tokens and behind the last, END in the last column.
+
+        `is_start` says whether they begin a piece; if not, what is not known bars nothing.
+        """
+        ...
+
+    def transposed(self, ids: NDArray[np.int64], semitones: int) -> NDArray[np.int64]:
+        """Every pitch but those of drums moved; unchanged where one would leave 0 .. 127."""
+        ...
+
+    def name(self, token: int) -> str:
+        """Readable."""
+        ...
+
+    def to_json(self) -> str:
+        """What a bundle stores; `kind` says which tokenizer it is of."""
+        ...
+
+
+KINDS: dict[str, type[Remi] | type[Performance] | type[Musenet]] = {
+    "remi": Remi, "performance": Performance, "musenet": Musenet,
+}  # fmt: skip
+
+
+def read_tokenizer(text: str) -> Remi | Performance | Musenet:
+    """The tokenizer that a bundle stores.
+
+    Raises:
+        ValueError: it is of another kind, or of another vocabulary than this version's.
+    """
+    kind = json.loads(text).get("kind")
+    if kind not in KINDS:
+        raise ValueError(f"not a tokenizer of {', '.join(KINDS)}: {text[:80]!r}")
+    return KINDS[kind].from_json(text)
