@@ -18,6 +18,8 @@ from lh_mm.core.assets import asset
 from lh_mm.core.config import Config, ConfigError, Loaded, load_config
 from lh_mm.data.corpora.electronic import ElectronicConfig
 from lh_mm.data.corpora.folder import FolderConfig
+from lh_mm.data.corpora.groove import GrooveConfig
+from lh_mm.data.corpora.jsb import JsbConfig
 from lh_mm.data.corpora.pop909 import Pop909Config
 
 if TYPE_CHECKING:
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 DEFAULT_RATE_HZ = 75.0
 """That of the shipped codec, so that notes prepared alone can later stand beside its codes."""
 
-CorpusConfig = Annotated[ElectronicConfig | Pop909Config | FolderConfig, Field(discriminator="kind")]
+KINDS = (ElectronicConfig, Pop909Config, GrooveConfig, JsbConfig, FolderConfig)
+CorpusConfig = Annotated[
+    ElectronicConfig | Pop909Config | GrooveConfig | JsbConfig | FolderConfig, Field(discriminator="kind")
+]
 
 
 class AudioConfig(Config):
@@ -92,7 +97,7 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        if isinstance(self.corpus, Pop909Config | ElectronicConfig) and self.audio.render == "none":
+        if not isinstance(self.corpus, FolderConfig) and self.audio.render == "none":
             for key in ("codec", "features"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"{key}: corpus '{self.corpus.kind}' has no sound; set audio.render: synth")
@@ -130,7 +135,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Loaded[Recip
     """
     file = find_recipe(path)
     own = set(Recipe.model_fields)
-    corpus_keys = {key for kind in (ElectronicConfig, Pop909Config, FolderConfig) for key in kind.model_fields}
+    corpus_keys = {key for kind in KINDS for key in kind.model_fields}
     expanded = []
     for override in overrides:
         first = override.partition("=")[0].partition(".")[0]

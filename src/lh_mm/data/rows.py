@@ -15,7 +15,7 @@ from lh_mm.core.streams import Row, SequenceSpec
 from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.splits import Split
-from lh_mm.data.symbolic import MusenetConfig, PerformanceConfig, RemiConfig
+from lh_mm.data.symbolic import ChoraleConfig, MusenetConfig, PerformanceConfig, RemiConfig
 from lh_mm.music.tokenizer import Tokenizer
 from lh_mm.music.vocabulary import EventVocabulary
 
@@ -50,4 +50,6 @@ class RowSource(Protocol):
         ...
 
 
-SequenceConfig = Annotated[MergedConfig | RemiConfig | PerformanceConfig | MusenetConfig, Field(discriminator="kind")]
+SequenceConfig = Annotated[
+    MergedConfig | RemiConfig | PerformanceConfig | MusenetConfig | ChoraleConfig, Field(discriminator="kind")
+]

@@ -40,6 +40,8 @@ class SourceConfig(Config):
     """Of the repository, for people; the hashes are what is checked."""
     local: str
     """Folder below LH_SOURCES that holds the same, unpacked."""
+    archive: str | None = None
+    """Name of the archive, where the local folder holds it packed instead of its files."""
     inside: str = ""
     """Folder inside the archive that corresponds to the local one."""
 
@@ -55,12 +57,19 @@ def resolve_source(source: SourceConfig, licence: str) -> Path:
     Raises:
         SourceError: neither could be had; the message says what to do.
     """
+    packed = None
     if local_root := os.environ.get("LH_SOURCES"):
         folder = Path(local_root).expanduser() / source.local
-        if folder.is_dir():
+        packed = folder / source.archive if source.archive else None
+        if packed is None and folder.is_dir():
             return folder
-        LOGGER.warning("LH_SOURCES has no folder %s (%s): downloading instead", source.local, folder)
+        if packed is None or not packed.is_file():
+            packed = None
+            LOGGER.warning("LH_SOURCES has no %s (%s): downloading instead", source.archive or source.local, folder)
     folder = data_root() / "sources" / f"{source.local}-{hashlib.sha256(source.url.encode()).hexdigest()[:12]}"
+    if not folder.is_dir() and packed is not None:
+        _check_archive(source, packed)
+        safe_extract(packed, folder)
     if not folder.is_dir():
         LOGGER.info("downloading %s (licence: %s)", source.url, licence)
         archive = folder.with_suffix(".archive")
@@ -95,8 +104,15 @@ def _download(source: SourceConfig, target: Path) -> None:
                 raise SourceError(f"{source.url}: got {received} of {total} bytes; run the same command again")
     except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as error:
         raise SourceError(f"{source.url}: cannot be downloaded ({error}). Without network {advice}.") from error
-    if source.sha256 is not None and (found := sha256_file(target)) != source.sha256:
+    try:
+        _check_archive(source, target)
+    except SourceError:
         target.unlink()
+        raise
+
+
+def _check_archive(source: SourceConfig, archive: Path) -> None:
+    if source.sha256 is not None and (found := sha256_file(archive)) != source.sha256:
         raise SourceError(f"{source.url}: the archive's sha256 is {found}, the recipe says {source.sha256}")
 
 

@@ -26,6 +26,7 @@ from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.data.splits import Split
 from lh_mm.data.tasks import MIDI
+from lh_mm.music.chorale import Chorale
 from lh_mm.music.musenet import Musenet
 from lh_mm.music.performance import Performance
 from lh_mm.music.remi import Remi
@@ -87,6 +88,17 @@ class MusenetConfig(_Windows):
         return Musenet()
 
 
+class ChoraleConfig(_Windows):
+    """Rows of voices on sixteenths, one token a voice and step: the form of the JSB figures."""
+
+    kind: Literal["chorale"] = "chorale"
+    voices: int = Field(4, ge=1)
+    """Voices, the tracks of a piece in order."""
+
+    def tokenizer(self, programs: tuple[int, ...]) -> Chorale:
+        return Chorale(self.voices)
+
+
 @dataclass(frozen=True)
 class TokenRows:
     """A row source, see `rows.py`.
@@ -136,6 +148,7 @@ class TokenRows:
         tokens = self._tokens(piece)
         room = max(0, len(tokens) - self.config.length)
         start = 0 if rng.random() < self.config.start_share else int(rng.integers(0, room + 1))
+        start -= start % self.vocabulary.period
         shift = int(rng.integers(-self.config.transpose, self.config.transpose + 1))
         keep = rng.random(len(self.spec.controls)) >= self.config.control_dropout
         return self._row(piece, start, start + self.config.length, start, shift, keep)
@@ -182,7 +195,7 @@ class TokenRows:
 
     def _windows(self, split: Split) -> list[tuple[PieceInfo, int, int]]:
         """Windows side by side that hold every token of a split once."""
-        length = self.config.length
+        length = max(1, self.config.length // self.vocabulary.period) * self.vocabulary.period
         return [
             (piece, start, min(start + length, len(self._tokens(piece))))
             for piece in self._pieces(split)
@@ -191,7 +204,8 @@ class TokenRows:
 
     def _window_row(self, piece: PieceInfo, start: int, end: int) -> Row:
         keep = np.ones(len(self.spec.controls), bool)
-        return self._row(piece, start, end, max(0, start - self.config.context), 0, keep)
+        shown = max(0, start - self.config.context)
+        return self._row(piece, start, end, shown - shown % self.vocabulary.period, 0, keep)
 
     def _row(self, piece: PieceInfo, start: int, end: int, shown: int, shift: int, keep: NDArray[np.bool_]) -> Row:
         """Targets are the tokens [start, end), and END behind the last one; tokens from `shown` on stand before."""

@@ -73,6 +73,11 @@ class Musenet:
         """Number of ids; END, which is no token, would be the next."""
         return SIZE
 
+    @property
+    def period(self) -> int:
+        """Windows begin at multiples of it."""
+        return 1
+
     def begins_note(self, ids: ArrayLike) -> NDArray[np.bool_]:
         """Which ids begin a note, any shape."""
         block = np.asarray(ids) // 128

@@ -59,6 +59,11 @@ class Performance:
         """Number of ids; END, which is no token, would be the next."""
         return SIZE
 
+    @property
+    def period(self) -> int:
+        """Windows begin at multiples of it."""
+        return 1
+
     def begins_note(self, ids: ArrayLike) -> NDArray[np.bool_]:
         """Which ids begin a note, any shape."""
         return np.asarray(ids) < NOTE_OFF

@@ -76,6 +76,11 @@ class Remi:
         """Grid steps of a beat."""
         return self.positions // self.beats_per_bar
 
+    @property
+    def period(self) -> int:
+        """Windows begin at multiples of it."""
+        return 1
+
     def begins_note(self, ids: ArrayLike) -> NDArray[np.bool_]:
         """Which ids complete a note (durations: one each), any shape."""
         ids = np.asarray(ids)

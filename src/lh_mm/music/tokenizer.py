@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lh_mm.music.chorale import Chorale
 from lh_mm.music.musenet import Musenet
 from lh_mm.music.performance import Performance
 from lh_mm.music.remi import Remi
@@ -35,6 +36,11 @@ class Tokenizer(Protocol):
     @property
     def size(self) -> int:
         """Number of ids."""
+        ...
+
+    @property
+    def period(self) -> int:
+        """Windows begin at multiples of it."""
         ...
 
     def encode(self, score: Score) -> Tokens:
@@ -65,12 +71,12 @@ class Tokenizer(Protocol):
         ...
 
 
-KINDS: dict[str, type[Remi] | type[Performance] | type[Musenet]] = {
-    "remi": Remi, "performance": Performance, "musenet": Musenet,
+KINDS: dict[str, type[Remi] | type[Performance] | type[Musenet] | type[Chorale]] = {
+    "remi": Remi, "performance": Performance, "musenet": Musenet, "chorale": Chorale,
 }  # fmt: skip
 
 
-def read_tokenizer(text: str) -> Remi | Performance | Musenet:
+def read_tokenizer(text: str) -> Remi | Performance | Musenet | Chorale:
     """The tokenizer that a bundle stores.
 
     Raises:
