@@ -125,15 +125,15 @@ def _make_music(run: str, dataset: PreparedSet, folder: Path, scale: float) -> l
     if not midi.is_file():
         write_midi(notes, midi)
     options: dict[str, Any] = {
-        "audio": None, "hole_s": None, "controls": [], "temperature": 1.0, "top_k": 0, "top_p": 0.95, "guidance": 1.0,
-        "seed": 0,
+        "audio": None, "hole_s": None, "controls": [], "temperature": 0.9, "top_k": 0, "top_p": 0.9, "seed": 0,
     }  # fmt: skip
     played = generate(
-        run, folder / "played.wav", task="midi_to_audio", midi=midi, duration_s=played_s, prompt_s=None, **options
-    )
+        run, folder / "played.wav", task="midi_to_audio", midi=midi, duration_s=played_s, prompt_s=None, guidance=2.0,
+        **options,
+    )  # fmt: skip
     continued = generate(
         run, folder / "continued.wav", task="continue", midi=midi, duration_s=continued_s, prompt_s=prompt_s,
-        **options,
+        guidance=1.0, **options,
     )  # fmt: skip
     rate = musician.sample_rate
     codec = musician.bundle.codec
