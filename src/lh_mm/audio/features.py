@@ -53,7 +53,9 @@ def read_features(settings: Mapping[str, Any], source: str) -> LogMelConfig | Co
     Raises:
         ConfigError: naming `source` and every mistake.
     """
-    return validate(ConstantQConfig if settings.get("kind") == "cqt" else LogMelConfig, settings, source)
+    if settings.get("kind") == "cqt":
+        return validate(ConstantQConfig, settings, source)
+    return validate(LogMelConfig, settings, source)
 
 
 class LogMel(RightAligned):

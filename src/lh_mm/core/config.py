@@ -241,6 +241,8 @@ def _suggest(root: type[BaseModel], owner: type[BaseModel] | None, path: Sequenc
     if owner is not None and (near := difflib.get_close_matches(key, list(owner.model_fields), n=1, cutoff=0.5)):
         return f" (did you mean '{'.'.join([*path[:-1], near[0]])}'?)"
     elsewhere = [".".join(p) for p in field_paths(root) if p[-1] == key]
+    if ".".join(path) in elsewhere and owner is not None:
+        return f" (it is of another kind; valid here: {', '.join(owner.model_fields)})"
     if elsewhere:
         return f" (did you mean '{elsewhere[0]}'?)"
     return f" (valid here: {', '.join(owner.model_fields)})" if owner is not None else ""

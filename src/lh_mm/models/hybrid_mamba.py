@@ -32,10 +32,14 @@ from lh_mm.models.hybrid_state import RECURRENT, HybridState, MixerState, positi
 from lh_mm.nn.attention import Attention, KeyMap, Lookup, look_up
 from lh_mm.nn.codes import ChainedCodes, CodeVectors, by_entry
 from lh_mm.nn.embedding import SumEmbedding
+from lh_mm.nn.mamba1 import Mamba1
+from lh_mm.nn.mamba2 import Mamba2
+from lh_mm.nn.mamba3 import Mamba3
 from lh_mm.nn.mlp import SwiGLU
 from lh_mm.nn.norm import RMSNorm
 from lh_mm.nn.notes import NoteInput
 from lh_mm.nn.positions import Positions
+from lh_mm.nn.retention import Retention
 from lh_mm.nn.rotary import Rotary
 
 INITIAL_SLOTS = 512
@@ -193,7 +197,7 @@ class HybridMamba(nn.Module):
                 raise ValueError("chained codes are predicted one after another: code_logits needs those drawn so far")
             heard = self.chain(hidden, drawn, self.code_vectors)  # (..., A, K, D)
         logits = None if self.code_head is None else by_entry(self.code_head, heard, shape, self.chained)
-        if self.code_vectors is None or self.code_query is None:
+        if self.code_vectors is None or self.code_query is None or self.code_bias is None:
             assert logits is not None
             return logits
         scores = self.code_vectors.scores(by_entry(self.code_query, heard, shape, self.chained)) + self.code_bias
@@ -269,8 +273,8 @@ class HybridMamba(nn.Module):
             heard, sound = self.frontend(
                 batch.features, batch.feature_given, None if single else batch.feature_document, sound
             )
-            at = batch.feature_index.clamp(min=0).unsqueeze(-1).expand(-1, -1, heard.shape[-1])
-            x = x + heard.gather(1, at) * (batch.feature_index >= 0).unsqueeze(-1)
+            frame = batch.feature_index.clamp(min=0).unsqueeze(-1).expand(-1, -1, heard.shape[-1])
+            x = x + heard.gather(1, frame) * (batch.feature_index >= 0).unsqueeze(-1)
         return x, sound
 
     def init_state(
@@ -288,7 +292,7 @@ class HybridMamba(nn.Module):
         for layer in self.layers:
             if isinstance(layer, Attention):
                 states.append(layer.init_state(rows, slots, device, dtype))
-            elif isinstance(layer, tuple(RECURRENT.values())):
+            elif isinstance(layer, Mamba1 | Mamba2 | Mamba3 | Retention):
                 states.append(layer.init_state(rows, device, dtype))
         zeros = torch.zeros(rows, dtype=torch.int64, device=device)
         return HybridState(

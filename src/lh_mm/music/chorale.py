@@ -142,9 +142,9 @@ def score_of_steps(steps: NDArray[np.int64], tempo_map: TempoMap) -> Score:
     for voice in range(num_voices):
         line = steps[:, voice]
         borders = np.flatnonzero(np.diff(line, prepend=SILENT - 1, append=SILENT - 1))
-        for start, end in itertools.pairwise(borders):
-            if line[start] != SILENT:
-                rows.append((int(start), int(end), int(line[start]), voice))
+        for first, beyond in itertools.pairwise(borders.tolist()):
+            if line[first] != SILENT:
+                rows.append((first, beyond, int(line[first]), voice))
     rows.sort()
     notes = np.zeros(len(rows), NOTE_DTYPE)
     for note, (start, end, pitch, voice) in zip(notes, rows, strict=True):

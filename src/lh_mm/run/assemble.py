@@ -59,8 +59,8 @@ def assemble(config: Experiment) -> Prepared:
         model = config.model.build(source.spec)
     if parent is not None:
         model.load_state_dict(parent.weights())
-    elif isinstance(getattr(model, "code_vectors", None), CodeVectors):
-        _take_vectors(model.code_vectors, dataset)
+    elif isinstance(held := getattr(model, "code_vectors", None), CodeVectors):
+        _take_vectors(held, dataset)
     freeze(model, config.freeze)
     return Prepared(config, dataset, source, model, parent)
 

@@ -158,6 +158,7 @@ def save_bundle(
     features: LogMelConfig | ConstantQConfig | None,
     training: Mapping[str, Any],
     card: str,
+    num_parameters: int,
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a bundle, whole or not at all; an older one at `path` is replaced.
@@ -172,6 +173,7 @@ def save_bundle(
         features: of the front end.
         training: what the run saw: data fingerprint, steps, seconds of music.
         card: Markdown for `README.md`.
+        num_parameters: of the model; its weights also hold buffers.
         dtype: of the stored floating-point weights.
     """
     stored = {
@@ -193,7 +195,7 @@ def save_bundle(
                 "name": experiment.name,
                 "spec": spec.to_json(),
                 "features": None if features is None else features.model_dump(mode="json"),
-                "num_parameters": sum(value.numel() for value in stored.values() if value.is_floating_point()),
+                "num_parameters": num_parameters,
                 "training": dict(training),
             },
         )

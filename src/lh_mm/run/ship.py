@@ -50,7 +50,7 @@ def ship(run: str, out: Path, scores: Path | None = None) -> str:
     save_bundle(
         out, experiment=bundle.experiment, spec=bundle.spec, vocabulary=bundle.vocabulary, weights=bundle.weights(),
         codec=bundle.codec, features=bundle.features, training=bundle.manifest["training"], card=card,
-        dtype=torch.bfloat16,
+        num_parameters=bundle.model.num_parameters(), dtype=torch.bfloat16,
     )  # fmt: skip
     (out / MODEL).chmod(0o644)  # safetensors makes files private; shipped weights are not
     if evaluation is not None:

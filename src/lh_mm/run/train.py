@@ -163,4 +163,5 @@ def write_bundle(parts: Prepared, system: LanguageSystem, run_dir: Path) -> None
         weights=system.average.state_of(parts.model), codec=codec_of(parts.dataset),
         features=parts.dataset.feature_config,
         training=training, card=card_of(config, training, parts.model.num_parameters()),
+        num_parameters=parts.model.num_parameters(),
     )  # fmt: skip

@@ -54,7 +54,8 @@ class SaveLast(Callback):
             trainer.save_checkpoint(self.path)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        validates = sum(trainer.num_val_batches) > 0 and trainer.global_step % trainer.val_check_batch == 0
+        every = int(trainer.val_check_batch or 0)
+        validates = sum(trainer.num_val_batches) > 0 and every > 0 and trainer.global_step % every == 0
         if trainer.global_step % self.every_steps == 0 and not validates:
             self._save(trainer)
 

@@ -171,7 +171,7 @@ class LanguageSystem(L.LightningModule):
         if self.peak_flops is not None:  # forward and backward are three times the forward pass
             needed = sum(3 * b.kind.numel() * self.model.flops_per_position(b.kind.shape[1]) for b in batches)
             values["mfu"] = needed / seconds / self.peak_flops
-        if self.global_step % self.trainer.log_every_n_steps == 0:
+        if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._write(values)
         self.log("loss", values["train/nats_total"], prog_bar=True, logger=False)
         if self.max_minutes is not None:
