@@ -70,8 +70,8 @@ def load_config(
         root: the class at the top of the tree.
         path: the YAML file. Its key `base` names one parent, relative to the file.
         overrides: `a.b=value`; the value is read as YAML. Applied in order, after the file.
-        alternatives: groups of sibling keys of which a later layer's replaces an earlier layer's
-            (`("recipe", "folder")`). A different `kind` always replaces the whole node.
+        alternatives: groups of sibling keys of which a later layer's replaces an earlier layer's, with all that stands
+            beside it (`("recipe", "folder")`). A different `kind` always replaces the whole node.
 
     Raises:
         ConfigError: with every problem of file and overrides, each with its path, the value and the
@@ -186,10 +186,8 @@ def _merge(
 ) -> None:
     """Lay `layer` over `tree` in place, recording who said each leaf."""
     for group in alternatives:
-        if any(key in group for key in layer):
-            for key in group:
-                if key not in layer and key in tree:
-                    del tree[key]
+        if any(key in group for key in layer) and any(key in tree and key not in layer for key in group):
+            tree.clear()  # what stood beside the one was said of it, and not of the other
     for key, value in layer.items():
         here = (*at, str(key))
         old = tree.get(key)
