@@ -18,6 +18,7 @@ from lh_mm.nn.groups import parameter_groups
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("pattern", ["M-*-M-", "3-*-m-R-"])
 def test_a_thousand_steps_in_bfloat16_stay_numbers_and_learn(smoke: PreparedSet, pattern: str) -> None:
     torch.manual_seed(0)
