@@ -7,6 +7,8 @@ Legend: B batch, T samples, N = ceil(T / hop) frames, F bands or bins.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -28,7 +30,7 @@ def hop_of(sample_rate: int, rate_hz: float) -> int:
     return hop_samples
 
 
-class RightAligned(nn.Module):
+class RightAligned(nn.Module, ABC):
     """Right-aligned frames of mono sound as log magnitudes, brought to about zero mean and unit variance.
 
     Attributes:
@@ -44,13 +46,13 @@ class RightAligned(nn.Module):
     spread: float
 
     @property
+    @abstractmethod
     def num_features(self) -> int:
         """F."""
-        raise NotImplementedError
 
+    @abstractmethod
     def magnitudes(self, padded: Tensor) -> Tensor:
         """(B, window - hop + n hop) samples to (B, F, n) magnitudes, 1 for a full-scale sine."""
-        raise NotImplementedError
 
     @property
     def window_frames(self) -> int:

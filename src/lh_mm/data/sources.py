@@ -46,6 +46,18 @@ class SourceConfig(Config):
     """Folder inside the archive that corresponds to the local one."""
 
 
+class PublicCorpus(Config):
+    """What the settings of every public corpus have; its `kind` says which one it is."""
+
+    source: SourceConfig
+    """The public archive, and the folder below LH_SOURCES that holds the same."""
+    pieces: int | None = None
+    """Only the first so many pieces, for a quick look; their splits stay the same."""
+
+    def locate(self, licence: str) -> Path:
+        return resolve_source(self.source, licence)
+
+
 def data_root() -> Path:
     """Where prepared sets and downloads live: `$LH_DATA`, by default `./data`."""
     return Path(os.environ.get("LH_DATA") or "data")

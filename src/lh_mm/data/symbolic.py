@@ -9,6 +9,7 @@ backbone's clock works as it does in merged sequences.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +34,7 @@ from lh_mm.music.remi import Remi
 from lh_mm.music.tokenizer import Tokenizer, Tokens
 
 
-class _Windows(Config):
+class _Windows(Config, ABC):
     """What windows of all tokenizers have."""
 
     length: int = Field(1024, ge=8)
@@ -50,9 +51,9 @@ class _Windows(Config):
     def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None) -> TokenRows:
         return TokenRows(prepared, self, parent)
 
+    @abstractmethod
     def tokenizer(self, programs: tuple[int, ...]) -> Tokenizer:
         """The tokenizer for a set with these programs, in the order of its tracks."""
-        raise NotImplementedError
 
 
 class RemiConfig(_Windows):

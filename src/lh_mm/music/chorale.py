@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
+from lh_mm.music.tokens import TimedTokens, transposed
 
 REST = 128
 SIZE = 129
@@ -26,24 +27,6 @@ SILENT = -1
 PROGRAMS = (68, 69, 71, 70)
 """Oboe, English horn, clarinet and bassoon: voices of one program would melt into one where they sing one pitch."""
 _VELOCITY = 80
-
-
-@dataclass(frozen=True)
-class ChoraleTokens:
-    """Tokens of one piece.
-
-    Attributes:
-        ids: (T,) pitches 0 .. 127, or 128 for a rest.
-        times_s: (T,) second at which each token's step begins.
-        num_notes: T: each token counts, for notes are not told from repetitions.
-    """
-
-    ids: NDArray[np.int32]
-    times_s: NDArray[np.float64]
-    num_notes: int
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -67,7 +50,7 @@ class Chorale:
         return self.voices
 
     def begins_note(self, ids: ArrayLike) -> NDArray[np.bool_]:
-        """Which ids are counted as notes: all, see `ChoraleTokens.num_notes`."""
+        """Which ids are counted as notes: all, for held notes are not told from repeated ones."""
         return np.asarray(ids) < SIZE
 
     def name(self, token: int) -> str:
@@ -97,15 +80,9 @@ class Chorale:
 
     def transposed(self, ids: NDArray[np.int64], semitones: int) -> NDArray[np.int64]:
         """Every pitch moved; unchanged where one would leave 0 .. 127."""
-        is_pitch = ids < REST
-        moved = ids[is_pitch] + semitones
-        if len(moved) and (moved.min() < 0 or moved.max() > 127):
-            return ids
-        ids = ids.copy()
-        ids[is_pitch] = moved
-        return ids
+        return transposed(ids, ids < REST, ids, semitones)
 
-    def encode(self, score: Score) -> ChoraleTokens:
+    def encode(self, score: Score) -> TimedTokens:
         """Tokens of a score; of notes of one track that overlap the later one is sung.
 
         Raises:
@@ -114,7 +91,7 @@ class Chorale:
         steps = steps_of_score(score, self.voices)
         ids = np.where(steps == SILENT, REST, steps).ravel().astype(np.int32)
         beats = np.repeat(np.arange(len(steps)) / STEPS_PER_BEAT, self.voices)
-        return ChoraleTokens(ids, score.tempo_map.to_seconds(beats), len(ids))
+        return TimedTokens(ids, score.tempo_map.to_seconds(beats), len(ids))
 
     def decode(self, ids: ArrayLike, tempo_map: TempoMap) -> Score:
         """A score of one track a voice; an unfinished last step is left out, equal pitches in a row are one note.

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
-from lh_mm.music.sounding import sounding_before
+from lh_mm.music.tokens import TimedTokens, sounding_before, transposed, with_waits
 
 UNITS_PER_BEAT = 48
 MAX_WAIT = 128
@@ -42,26 +42,6 @@ _FAMILIES = (
 )  # fmt: skip
 INSTRUMENT_OF = tuple(next(name for end, name in _FAMILIES if program < end) for program in range(128))
 """MuseNet's instrument of each General MIDI program."""
-
-
-@dataclass(frozen=True)
-class MusenetTokens:
-    """Tokens of one piece.
-
-    Attributes:
-        ids: (T,) 0 .. 4096, the start first.
-        times_s: (T,) second that has been reached when the token is read.
-        num_notes: notes encoded; of equal notes of one instrument at one time the longest.
-        num_merged: the others.
-    """
-
-    ids: NDArray[np.int32]
-    times_s: NDArray[np.float64]
-    num_notes: int
-    num_merged: int
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -132,16 +112,10 @@ class Musenet:
 
     def transposed(self, ids: NDArray[np.int64], semitones: int) -> NDArray[np.int64]:
         """Every pitch but those of drums moved; unchanged where one would leave 0 .. 127."""
-        is_pitch = ids < _DRUM_BLOCK * 128
-        moved = ids[is_pitch] % 128 + semitones
-        if len(moved) and (moved.min() < 0 or moved.max() > 127):
-            return ids
-        ids = ids.copy()
-        ids[is_pitch] += semitones
-        return ids
+        return transposed(ids, ids < _DRUM_BLOCK * 128, ids % 128, semitones)
 
-    def encode(self, score: Score) -> MusenetTokens:
-        """Tokens of a score on its own beats; notes of no length get one unit."""
+    def encode(self, score: Score) -> TimedTokens:
+        """Tokens of a score on its own beats; of equal notes at one time the longest, and none shorter than a unit."""
         notes = score.notes
         names = np.array([INSTRUMENTS.index(name) for name in INSTRUMENT_OF])
         instrument = np.where(notes["drum"], 9, names[np.minimum(notes["program"], 127)])
@@ -166,17 +140,12 @@ class Musenet:
         begins = np.arange(len(unit)) >= pitched.sum()
         order = np.lexsort([key, whose, begins, unit])
         unit, tokens = unit[order], (128 * block + key)[order]
-        gap = np.diff(unit, prepend=0)
-        waits = -(-gap // MAX_WAIT)
-        ends = np.cumsum(waits + 1)
-        ids = np.full(1 + int(ends[-1]) if len(ends) else 1, WAIT + MAX_WAIT - 1, np.int32)
-        ids[0] = START
-        ids[ends] = tokens
-        waiting = waits > 0
-        ids[(ends - 1)[waiting]] = WAIT + gap[waiting] - MAX_WAIT * (waits[waiting] - 1) - 1
+        ids, ends = with_waits(unit, np.ones(len(unit), np.int64), WAIT, MAX_WAIT)
+        ids[ends - 1] = tokens
+        ids = np.concatenate([np.array([START], np.int32), ids])
         moved = np.where((ids >= WAIT) & (ids < START), ids - WAIT + 1, 0)
         times_s = score.tempo_map.to_seconds(np.cumsum(moved) / UNITS_PER_BEAT)
-        return MusenetTokens(ids, times_s, len(on), len(notes) - len(on))
+        return TimedTokens(ids, times_s, len(on), len(notes) - len(on))
 
     def decode(self, ids: ArrayLike, tempo_map: TempoMap, problems: dict[str, int] | None = None) -> Score:
         """A score with a track for each instrument that plays.

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
-from lh_mm.music.sounding import sounding_before
+from lh_mm.music.tokens import TimedTokens, sounding_before, transposed, with_waits
 
 NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, SIZE = 0, 128, 256, 356, 388
 STEPS_PER_S = 100
@@ -30,24 +30,6 @@ MAX_SHIFT = 100
 VELOCITY_BINS = 32
 _WIDTH = 4
 """Velocities of a bin: ceil(127 / 32)."""
-
-
-@dataclass(frozen=True)
-class PerformanceTokens:
-    """Tokens of one piece.
-
-    Attributes:
-        ids: (T,) 0 .. 387.
-        times_s: (T,) second that has been reached when the token is read, its own shift included.
-        num_notes: notes encoded, the divisor of nats per note.
-    """
-
-    ids: NDArray[np.int32]
-    times_s: NDArray[np.float64]
-    num_notes: int
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -107,15 +89,9 @@ class Performance:
 
     def transposed(self, ids: NDArray[np.int64], semitones: int) -> NDArray[np.int64]:
         """Every pitch moved; unchanged where one would leave 0 .. 127."""
-        is_pitch = ids < TIME_SHIFT
-        moved = ids[is_pitch] % 128 + semitones
-        if len(moved) and (moved.min() < 0 or moved.max() > 127):
-            return ids
-        ids = ids.copy()
-        ids[is_pitch] += semitones
-        return ids
+        return transposed(ids, ids < TIME_SHIFT, ids % 128, semitones)
 
-    def encode(self, score: Score) -> PerformanceTokens:
+    def encode(self, score: Score) -> TimedTokens:
         """Tokens of a score; a note shorter than a step gets one step."""
         notes = score.notes[np.lexsort([score.notes["pitch"], score.notes["start_s"]])]
         count = len(notes)
@@ -127,22 +103,15 @@ class Performance:
         order = np.lexsort([is_off, which, step])
         step, which, is_off = step[order], which[order], is_off[order]
 
-        gap = np.diff(step, prepend=0)
-        shifts = -(-gap // MAX_SHIFT)  # how many say the gap; the last of them the remainder
         level = (np.clip(notes["velocity"][which].astype(np.int64), 1, 127) - 1) // _WIDTH
         changed = np.zeros(len(step), bool)
         ons = np.flatnonzero(~is_off)
         changed[ons] = np.diff(level[ons], prepend=-1) != 0
-        sizes = shifts + changed + 1
-        ends = np.cumsum(sizes)
-        ids = np.full(int(ends[-1]) if len(ends) else 0, TIME_SHIFT + MAX_SHIFT - 1, np.int32)
+        ids, ends = with_waits(step, 1 + changed, TIME_SHIFT, MAX_SHIFT)
         ids[ends - 1] = notes["pitch"][which] + np.where(is_off, NOTE_OFF, NOTE_ON)
         ids[ends[changed] - 2] = VELOCITY + level[changed]
-        waits = shifts > 0
-        last_shift = (ends - sizes + shifts - 1)[waits]
-        ids[last_shift] = TIME_SHIFT + gap[waits] - MAX_SHIFT * (shifts[waits] - 1) - 1
         moved = np.where((ids >= TIME_SHIFT) & (ids < VELOCITY), ids - TIME_SHIFT + 1, 0)
-        return PerformanceTokens(ids, np.cumsum(moved) / STEPS_PER_S, count)
+        return TimedTokens(ids, np.cumsum(moved) / STEPS_PER_S, count)
 
     def decode(self, ids: ArrayLike, problems: dict[str, int] | None = None) -> Score:
         """A score of one track from tokens, at 120 bpm.

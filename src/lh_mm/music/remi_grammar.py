@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lh_mm.music.tokens import transposed
+
 if TYPE_CHECKING:
     from lh_mm.music.remi import Remi
 
@@ -127,9 +129,4 @@ def transposed_remi(ids: NDArray[np.int64], remi: Remi, shift: int) -> NDArray[n
         drums = remi.first_track + remi.programs.index(-1)
         track = latest(ids, (ids >= remi.first_track) & (ids < remi.first_pitch))[1:]
         is_pitch &= (track != drums) & (track >= 0)
-    moved = ids[is_pitch] + shift
-    if len(moved) and (moved.min() < remi.first_pitch or moved.max() >= remi.first_duration):
-        return ids
-    ids = ids.copy()
-    ids[is_pitch] = moved
-    return ids
+    return transposed(ids, is_pitch, ids - remi.first_pitch, shift)

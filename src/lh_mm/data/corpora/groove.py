@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from lh_mm.core.config import Config
 from lh_mm.data.corpora.base import Quarantine, SourceError, SourceItem, source_file
-from lh_mm.data.sources import SourceConfig, check_content, resolve_source
+from lh_mm.data.sources import PublicCorpus, check_content
 from lh_mm.data.splits import Split
 from lh_mm.music.midi_io import MidiError, read_midi
 from lh_mm.music.score import Piece
@@ -23,17 +22,10 @@ _COLUMNS = ("drummer", "style", "bpm", "beat_type", "time_signature", "midi_file
 _SPLITS: Mapping[str, Split] = {"train": "train", "validation": "valid", "test": "test"}
 
 
-class GrooveConfig(Config):
+class GrooveConfig(PublicCorpus):
     """Where the performances are, and how many are taken."""
 
     kind: Literal["groove"] = "groove"
-    source: SourceConfig
-    """The public archive, and the folder below LH_SOURCES that holds the same, or the archive itself."""
-    pieces: int | None = None
-    """Only the first so many performances, for a quick look; their splits stay the same."""
-
-    def locate(self, licence: str) -> Path:
-        return resolve_source(self.source, licence)
 
     def build(self, licence: str, root: Path) -> Groove:
         return Groove(self, licence, root)

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lh_mm.core.clock import TempoMap
-from lh_mm.core.config import Config
 from lh_mm.data.corpora.base import Quarantine, SourceError, SourceItem, source_file
-from lh_mm.data.sources import SourceConfig, check_content, resolve_source
+from lh_mm.data.sources import PublicCorpus, check_content
 from lh_mm.data.splits import Split
 from lh_mm.music.chorale import score_of_steps
 from lh_mm.music.score import Piece
@@ -27,17 +26,10 @@ _SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 TEMPO_BPM = 80.0
 
 
-class JsbConfig(Config):
-    """Where the table is."""
+class JsbConfig(PublicCorpus):
+    """Where the table is, and how many chorales of each split are taken."""
 
     kind: Literal["jsb"] = "jsb"
-    source: SourceConfig
-    """The public archive, and the folder below LH_SOURCES that holds the same."""
-    pieces: int | None = None
-    """Only the first so many chorales of each split, for a quick look."""
-
-    def locate(self, licence: str) -> Path:
-        return resolve_source(self.source, licence)
 
     def build(self, licence: str, root: Path) -> Jsb:
         return Jsb(self, licence, root)

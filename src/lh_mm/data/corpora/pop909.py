@@ -15,9 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from lh_mm.core.config import Config
 from lh_mm.data.corpora.base import Quarantine, SourceError, SourceItem, source_file
-from lh_mm.data.sources import SourceConfig, check_content, resolve_source
+from lh_mm.data.sources import PublicCorpus, check_content
 from lh_mm.data.splits import Split
 from lh_mm.music.beats import on_beats, read_beats
 from lh_mm.music.midi_io import MidiError, read_midi
@@ -31,17 +30,10 @@ _NEEDED = ("{song}.mid", "beat_midi.txt")
 _OPTIONAL = ("key_audio.txt", "chord_midi.txt")
 
 
-class Pop909Config(Config):
+class Pop909Config(PublicCorpus):
     """Where the songs are, and how many are taken."""
 
     kind: Literal["pop909"] = "pop909"
-    source: SourceConfig
-    """The public archive, and the folder below LH_SOURCES that holds the same."""
-    pieces: int | None = None
-    """Only the first so many songs, for a quick look; their splits stay the same."""
-
-    def locate(self, licence: str) -> Path:
-        return resolve_source(self.source, licence)
 
     def build(self, licence: str, root: Path) -> Pop909:
         return Pop909(self, licence, root)

@@ -1,0 +1,80 @@
+"""What tokenizers with time tokens of their own share: tokens of a piece, waits, what sounds, transposition.
+
+Legend: T tokens, E events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class TimedTokens:
+    """Tokens of one piece.
+
+    Attributes:
+        ids: (T,) of the tokenizer.
+        times_s: (T,) second that has been reached when the token is read, its own wait included.
+        num_notes: the divisor of nats per note; each tokenizer says what it counts.
+        num_merged: notes left out, as another says the same.
+    """
+
+    ids: NDArray[np.int32]
+    times_s: NDArray[np.float64]
+    num_notes: int
+    num_merged: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def with_waits(
+    step: NDArray[np.int64], sizes: NDArray[np.int64], first_wait: int, longest: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Room for events with the waits between them: repeated longest waits, the last one the remainder.
+
+    Args:
+        step: (E,) step of each event, never decreasing, counted from 0.
+        sizes: (E,) tokens of each event itself, 1 or more.
+        first_wait: id of a wait of one step; those of 2 .. `longest` follow.
+        longest: steps of the longest wait.
+
+    Returns:
+        Ids (T,) with every wait in its place, and (E,) where each event's tokens end (beyond its last one).
+    """
+    gap = np.diff(step, prepend=0)
+    waits = -(-gap // longest)
+    ends = np.cumsum(waits + sizes)
+    ids = np.full(int(ends[-1]) if len(ends) else 0, first_wait + longest - 1, np.int32)
+    waiting = waits > 0
+    last = (ends - sizes - 1)[waiting]
+    ids[last] = first_wait + gap[waiting] - longest * (waits[waiting] - 1) - 1
+    return ids, ends
+
+
+def transposed(
+    ids: NDArray[np.int64], is_pitch: NDArray[np.bool_], pitch: NDArray[np.int64], semitones: int
+) -> NDArray[np.int64]:
+    """Ids (T,) with those of `is_pitch` moved, whose pitches are `pitch`; unchanged where one would leave 0 .. 127."""
+    moved = pitch[is_pitch] + semitones
+    if len(moved) and (moved.min() < 0 or moved.max() > 127):
+        return ids
+    return np.where(is_pitch, ids + semitones, ids)
+
+
+def sounding_before(begins: NDArray[np.int64], ends: NDArray[np.int64], num_voices: int) -> NDArray[np.bool_]:
+    """(T + 1, voices) which voices sound before each token and behind the last.
+
+    Args:
+        begins: (T,) the voice that each token begins, -1 where it begins none; a voice may begin several times.
+        ends: (T,) the voice that it ends, -1 where it ends none.
+        num_voices: how many there are.
+    """
+    change = np.zeros((len(begins) + 1, num_voices), np.int16)
+    for voices, sign in ((begins, 1), (ends, -1)):
+        at = np.flatnonzero(voices >= 0)
+        change[at + 1, voices[at]] += sign
+    return np.asarray(np.cumsum(change, axis=0) > 0)
