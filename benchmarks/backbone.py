@@ -1,4 +1,4 @@
-"""How fast does the backbone train on one thread?
+"""How fast does the backbone train?
 
 One mixer, forward and backward with its projections, against a transformer's block (attention by torch's own kernel
 and a feed-forward network) and against Hugging Face's Mamba-2 at the same shape, and its memory by length; then a whole
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from harness import Row, measure, parser, require_quiet, write_results
+from harness import Row, measure_together, parser, require_quiet, write_results
 from torch import Tensor, nn
 
 from lh_mm.core.merge import AudioStream, EventStream, merge
@@ -85,37 +85,31 @@ def mixers(n: int) -> list[Row]:
         index = torch.arange(length).unsqueeze(0)
         where = Positions(index, rotary=rotary(index, index))
         for name, autocast in (("fp32", False), ("bf16 autocast", True)):
-            ours = measure(both_ways(mamba, lambda x, w=where: mamba(x, w)[0], length, autocast), n)
-            peers: list[tuple[str, Callable[[], None]]] = [
-                (
-                    f"causal attention and SwiGLU, torch {torch.__version__}",
-                    both_ways(block, lambda x, w=where: block(x, w), length, autocast),
-                )
-            ]
+            runs = {"ours": both_ways(mamba, lambda x, w=where: mamba(x, w)[0], length, autocast)}
+            runs[f"causal attention and SwiGLU, torch {torch.__version__}"] = both_ways(
+                block, lambda x, w=where: block(x, w), length, autocast
+            )
             if peer is not None:
-                theirs = peer[1]
-                peers.append((peer[0], both_ways(theirs, lambda x, m=theirs: m(x), length, autocast)))
-            for peer_name, run in peers:
-                other = measure(run, n)
-                case = f"Mamba-2 mixer, forward and backward, {length} positions, {name}"
-                rows.append(
-                    Row(
-                        case, length / ours.median_s, length / other.median_s, peer_name, "positions/s", True, n,
-                        ours.spread,
-                    )
-                )  # fmt: skip
+                runs[peer[0]] = both_ways(peer[1], lambda x, m=peer[1]: m(x), length, autocast)
+            ours, *others = measure_together(list(runs.values()), n)
+            case = f"Mamba-2 mixer, forward and backward, {length} positions, {name}"
+            rows += [
+                Row(case, length / ours.median_s, length / other.median_s, who, "positions/s", True, n, ours.spread)
+                for who, other in zip(list(runs)[1:], others, strict=True)
+            ]
     return rows
 
 
 def peak_mb(length: int) -> float:
-    """Peak memory of a process that goes forward and backward once through a mixer, less that of one position."""
+    """Peak memory (Linux) of a process that trains a mixer on `length` positions, less that for one position."""
     code = (
-        "import resource, sys, torch; torch.set_num_threads(1)\n"
+        "import sys, torch; torch.set_num_threads(1)\n"
         "from lh_mm.nn.mamba2 import Mamba2; from lh_mm.nn.positions import Positions\n"
         f"m = Mamba2({DIM}, {STATE}, {HEAD_DIM}); n = int(sys.argv[1])\n"
         f"x = torch.randn(1, n, {DIM}, requires_grad=True)\n"
         "m(x, Positions(torch.arange(n).unsqueeze(0)))[0].square().mean().backward()\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        # Not resource.getrusage: its peak is inherited from the process that started this one.
+        "print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) / 1024)"
     )
     peaks = [
         float(subprocess.run([sys.executable, "-c", code, str(n)], capture_output=True, text=True, check=True).stdout)
@@ -160,7 +154,7 @@ def whole(n: int) -> list[Row]:
                 loss = sums.event_nats / sums.event_count + (sums.code_nats / sums.code_count).sum()
             loss.backward()
 
-        ours, peer = (measure(lambda model=model: once(model), n) for model in models)
+        ours, peer = measure_together([lambda model=model: once(model) for model in models], n)
         case = f"training of hybrid {patterns[0]}, {size}, {name}"
         speeds = batch.kind.numel() / ours.median_s, batch.kind.numel() / peer.median_s
         rows.append(Row(case, *speeds, f"the same with {patterns[1]}", "positions/s", True, n, ours.spread))
@@ -168,11 +162,15 @@ def whole(n: int) -> list[Row]:
 
 
 def main() -> None:
-    args = parser(str(__doc__)).parse_args()
+    arguments = parser(str(__doc__))
+    arguments.add_argument("--threads", type=int, default=1)
+    args = arguments.parse_args()
     other = require_quiet(args.allow_noise)
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     kept = keep_memory()
-    write_results("backbone", "cpu", mixers(args.n) + memory() + whole(args.n), other, threads=1, memory_kept=kept)
+    write_results(
+        "backbone", "cpu", mixers(args.n) + memory() + whole(args.n), other, threads=args.threads, memory_kept=kept
+    )
 
 
 if __name__ == "__main__":

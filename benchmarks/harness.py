@@ -137,6 +137,25 @@ def measure(
     return Timing(median, (max(seconds) - min(seconds)) / median, n)
 
 
+def measure_together(functions: Sequence[Callable[[], object]], n: int = 5, warm_up: int = 1) -> list[Timing]:
+    """Time functions in turns, so that a machine that slows down for a while slows all of them.
+
+    Args:
+        functions: each called `warm_up + n` times.
+        n: timed calls of each.
+        warm_up: calls of each before, not timed.
+    """
+    seconds: list[list[float]] = [[] for _ in functions]
+    for i in range(warm_up + n):
+        for function, each in zip(functions, seconds, strict=True):
+            start = time.perf_counter()
+            function()
+            if i >= warm_up:
+                each.append(time.perf_counter() - start)
+    medians = [statistics.median(each) for each in seconds]
+    return [Timing(m, (max(each) - min(each)) / m, n) for m, each in zip(medians, seconds, strict=True)]
+
+
 def hardware() -> dict[str, str | int]:
     """Processor, cores this process may use, memory, system."""
     model = platform.processor() or platform.machine()

@@ -28,6 +28,20 @@ def test_is_a_causal_depthwise_convolution() -> None:
     assert torch.allclose(conv(x, None, None), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("reach", [0, TAPS - 1])
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_has_the_gradients_of_its_formula(reach: int, length: int) -> None:
+    conv = layer().double()
+    x = torch.randn(2, length, 6, dtype=torch.float64, requires_grad=True)
+    window = torch.randn(2, reach, 6, dtype=torch.float64, requires_grad=True) if reach else None
+
+    def convolved(x: torch.Tensor, window: torch.Tensor | None, *weights: torch.Tensor) -> torch.Tensor:
+        named = dict(zip(("conv_weight", "conv_bias"), weights, strict=True))
+        return torch.func.functional_call(conv, named, (x, window, None))  # type: ignore[no-any-return]
+
+    assert torch.autograd.gradcheck(convolved, (x, window, conv.conv_weight, conv.conv_bias))
+
+
 @pytest.mark.parametrize("cuts", [(1,), (2,), (5, 6), (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)])
 def test_parts_are_the_whole(cuts: tuple[int, ...]) -> None:
     conv, x = layer(), torch.randn(2, 11, 6)
