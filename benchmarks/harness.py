@@ -137,13 +137,16 @@ def measure(
     return Timing(median, (max(seconds) - min(seconds)) / median, n)
 
 
-def measure_together(functions: Sequence[Callable[[], object]], n: int = 5, warm_up: int = 1) -> list[Timing]:
+def measure_together(
+    functions: Sequence[Callable[[], object]], n: int = 5, warm_up: int = 1, extremes: float = 0.0
+) -> list[Timing]:
     """Time functions in turns, so that a machine that slows down for a while slows all of them.
 
     Args:
         functions: each called `warm_up + n` times.
         n: timed calls of each.
         warm_up: calls of each before, not timed.
+        extremes: share of the fastest and of the slowest calls that the spread leaves out.
     """
     seconds: list[list[float]] = [[] for _ in functions]
     for i in range(warm_up + n):
@@ -152,8 +155,11 @@ def measure_together(functions: Sequence[Callable[[], object]], n: int = 5, warm
             function()
             if i >= warm_up:
                 each.append(time.perf_counter() - start)
-    medians = [statistics.median(each) for each in seconds]
-    return [Timing(m, (max(each) - min(each)) / m, n) for m, each in zip(medians, seconds, strict=True)]
+    timings = []
+    for each in map(sorted, seconds):
+        median, cut = statistics.median(each), int(extremes * n)
+        timings.append(Timing(median, (each[n - 1 - cut] - each[cut]) / median, n))
+    return timings
 
 
 def hardware() -> dict[str, str | int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from lh_mm.models.frontend import FrontendConfig
 from lh_mm.models.hybrid_mamba import HybridMamba, HybridMambaConfig
 from lh_mm.models.likelihood import head_sums
 from lh_mm.nn.groups import parameter_groups
+from lh_mm.nn.linear import pack_for_steps
 
 V, K, C, F = 11, 2, 7, 20
 SPEC = SequenceSpec(
@@ -140,6 +142,41 @@ def test_step_by_step_is_the_whole(window: int | None, sizes: Any) -> None:
             assert logits.codes is not None
             assert whole.codes is not None
             assert torch.allclose(logits.codes[there, 0], whole.codes[there, i], atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="compiling for the CPU needs a C++ compiler")
+@pytest.mark.parametrize("window", [None, 4])
+def test_compiled_steps_are_the_steps(window: int | None) -> None:
+    """Rows side by side, a row that rests, a cache that grows or is a ring; packed weights on both sides."""
+    model, batch = model_of(window=window).requires_grad_(False), without_sound(batch_of(((24,), (24,))))
+    active = torch.tensor([True, False])
+    pack_for_steps(model)
+    outputs = []
+    for compiled in (False, True):
+        if compiled:
+            model.compile_steps()
+        with torch.inference_mode():
+            _, state = model.hidden(batch.positions(0, 3), model.init_state(2, max_length=5))
+            steps = []
+            for i in range(3, batch.shape[1]):
+                resting = active if i in (9, 10, 20) else None
+                h, state = model.hidden(batch.positions(i, i + 1), state, resting)
+                steps.append(h if resting is None else h[:1])
+            outputs.append(steps)
+    for plain, fast in zip(*outputs, strict=True):
+        assert torch.allclose(plain, fast, atol=1e-4)
+
+
+def test_an_entry_alone_has_the_logits_it_has_among_all() -> None:
+    for codebooks in ("independent", "chained"):
+        model = model_of(codebooks=codebooks, code_vectors=8)
+        torch.nn.init.normal_(model.code_query.weight)  # type: ignore[union-attr, arg-type]
+        hidden, drawn = torch.randn(2, 32), torch.randint(0, C, (2, 1, K))
+        told = (drawn,) if codebooks == "chained" else (None,)
+        whole = model.code_logits(hidden, *told)
+        alone = [model.code_logits(hidden, *told, entry) for entry in range(K)]
+        assert torch.allclose(torch.stack(alone, 1), whole[:, 0], atol=1e-5)
 
 
 def test_gradients_pass_through_a_carried_state() -> None:

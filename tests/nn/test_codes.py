@@ -57,6 +57,8 @@ def test_an_entry_hears_exactly_those_before_it(by_vectors: bool) -> None:
     hidden, codes = torch.randn(D), codes_of()
     before = chain(hidden, codes, vectors)  # (A, K, D)
     assert before.shape == (A, K, D)
+    alone = [chain(hidden, codes, vectors, entry) for entry in range(A * K)]
+    assert torch.allclose(torch.stack(alone).view(A, K, D), before, atol=1e-6)
     for changed in range(A * K):
         other = codes.clone()
         other.view(-1)[changed] = (other.view(-1)[changed] + 1) % C

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from lh_mm.nn.attention import Attention, AttentionState, KeyMap, look_up
 from lh_mm.nn.embedding import SumEmbedding
 from lh_mm.nn.groups import parameter_groups
-from lh_mm.nn.layout import lay_out_for_steps
 from lh_mm.nn.mamba2 import Mamba2
 from lh_mm.nn.norm import RMSNorm
 from lh_mm.nn.positions import Positions
@@ -150,17 +149,3 @@ def test_keep_memory_asks_glibc() -> None:
     program = "from lh_mm.nn.allocator import keep_memory; print(keep_memory())"  # it counts for a whole process
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("True", "False")
-
-
-def test_layout_changes_no_value_and_no_weight_in_training() -> None:
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.Linear(32, 8), torch.nn.Linear(8, 16))
-    model[0].requires_grad_(False)
-    x, before = torch.randn(2, 8), {k: v.clone() for k, v in model.state_dict().items()}
-    expected = model(x)
-    lay_out_for_steps(model)
-    assert [layer.weight.is_contiguous() for layer in model] == [False, True, True]
-    assert torch.allclose(model(x), expected, atol=1e-6)
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    model.load_state_dict({k: v + 1 for k, v in before.items()})
-    assert torch.equal(model[0].weight, before["0.weight"] + 1)

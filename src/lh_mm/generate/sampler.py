@@ -16,6 +16,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from lh_mm.generate.saved import load_generation, save_generation
 from lh_mm.generate.writer import Answer, Ask, Position, Writer
 from lh_mm.models.base import SequenceModel
 from lh_mm.music.vocabulary import EventVocabulary
-from lh_mm.nn.layout import lay_out_for_steps
+from lh_mm.nn.linear import pack_for_steps
 
 CHUNK = 256
 """Positions of a row that one call takes at most; prompts are read in chunks."""
@@ -118,7 +119,7 @@ class Generation:
         first_slots = [row.writer.first_slot for row in self.rows] * (2 if self._twins else 1)
         self.batcher = Batcher(both, first_slots, spec, self.device)
         if isinstance(model, torch.nn.Module) and not model.training:
-            lay_out_for_steps(model)
+            pack_for_steps(model)
         self.state = model.init_state(len(both), self.device)
         self.last = torch.zeros(len(both), 0)  # (R, D) what the heads read
         self.nats: list[dict[str, tuple[float, int]]] = [{} for _ in self.rows]
@@ -179,10 +180,17 @@ class Generation:
             if row.ask is not None and row.taken == len(row.waiting) and getattr(row.ask, what) is not None
         ]
 
-    def _logits(self, rows: list[int], head: str, drawn: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits of rows on the CPU: guided, and the conditional model's own; `drawn` (R, A, K) of chained codes."""
+    def _logits(
+        self, rows: list[int], head: str, drawn: Tensor | None = None, entry: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of rows on the CPU: guided, and the conditional model's own.
+
+        Chained codes are asked for entry by entry, (R, C) each, and hear what is `drawn` (R, A, K).
+        """
         heads = self.model.event_logits if head == "event" else self.model.code_logits
-        told = () if drawn is None else (drawn.to(self.device).repeat(2 if self._twins else 1, 1, 1),)
+        told: tuple[Any, ...] = ()
+        if drawn is not None:
+            told = (drawn.to(self.device).repeat(2 if self._twins else 1, 1, 1), entry)
         if not self._twins:
             logits = heads(self.last if len(rows) == len(self.rows) else self.last[rows], *told).float().cpu()
             return logits, logits
@@ -236,11 +244,11 @@ class Generation:
         nats = torch.zeros(entries.shape) if self.score else None
         for track in range(tracks):
             for k in range(books):
-                logits, own = self._logits(rows, "codes", codes)
-                chosen = draw(self.code_sampling[k].probabilities(logits[:, track, k]), noise[:, track, k])
+                logits, own = self._logits(rows, "codes", codes, track * books + k)
+                chosen = draw(self.code_sampling[k].probabilities(logits), noise[:, track, k])
                 codes[:, track, k] = torch.where(entries[:, track, k], chosen, -1)
                 if nats is not None:
-                    nats[:, track, k] = _nats_of(chosen, own[:, track, k])
+                    nats[:, track, k] = _nats_of(chosen, own)
         return codes, nats
 
     def _noise(self, rows: list[int], shape: Sequence[int]) -> Tensor:

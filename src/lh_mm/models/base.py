@@ -64,8 +64,8 @@ class SequenceModel(Protocol):
         """(..., D) to (..., V + 2)."""
         ...
 
-    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None) -> Tensor:
-        """(..., D) to (..., A, K, C).
+    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None, entry: int | None = None) -> Tensor:
+        """(..., D) to (..., A, K, C), or to (..., C) of one `entry`, counted through tracks and then codebooks.
 
         A model may have an attribute `chained`. Where it is true, the logits of an entry (in the order of A, then K)
         may depend on the codes of the entries before it for the same position, `drawn` (..., A, K), below 0 where

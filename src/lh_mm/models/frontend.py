@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from lh_mm.core.config import Config
 from lh_mm.nn.conv import CausalConv, next_window, shifted
+from lh_mm.nn.linear import Linear
 from lh_mm.nn.norm import RMSNorm
 from lh_mm.nn.positions import Positions
 
@@ -81,8 +82,8 @@ class _Block(nn.Module):
         super().__init__()
         self.norm = RMSNorm(width)
         self.conv = CausalConv(width, 5)
-        self.in_proj = nn.Linear(width, 2 * width, bias=False)
-        self.out_proj = nn.Linear(2 * width, width, bias=False)
+        self.in_proj = Linear(width, 2 * width)
+        self.out_proj = Linear(2 * width, width)
 
 
 class Frontend(nn.Module):
@@ -106,7 +107,7 @@ class Frontend(nn.Module):
         self.mix = nn.Linear(config.channels * bins, config.width)
         self.blocks = nn.ModuleList([_Block(config.width) for _ in range(config.layers)])
         self.norm = RMSNorm(config.width)
-        self.out_proj = nn.ModuleList([nn.Linear(config.width, dim, bias=False) for _ in range(num_tracks)])
+        self.out_proj = nn.ModuleList([Linear(config.width, dim) for _ in range(num_tracks)])
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

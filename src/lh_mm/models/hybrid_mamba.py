@@ -14,6 +14,7 @@ Shapes: B rows, L positions, D width, V event ids, A tracks, K codebooks, C code
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ from lh_mm.models.hybrid_state import RECURRENT, HybridState, MixerState, positi
 from lh_mm.nn.attention import Attention, KeyMap, Lookup, look_up
 from lh_mm.nn.codes import ChainedCodes, CodeVectors, by_entry
 from lh_mm.nn.embedding import SumEmbedding
+from lh_mm.nn.linear import Linear
 from lh_mm.nn.mamba1 import Mamba1
 from lh_mm.nn.mamba2 import Mamba2
 from lh_mm.nn.mamba3 import Mamba3
@@ -107,7 +109,9 @@ class HybridMamba(nn.Module):
     def __init__(self, config: HybridMambaConfig, spec: SequenceSpec) -> None:
         super().__init__()
         self.config, self.spec = config, spec
-        self.recompute = False  # how it is trained, not what it is: set by the trainer
+        # How it is computed, not what it is.
+        self.recompute = False  # set by the trainer
+        self.compiled: Callable[..., Any] | None = None
         dim, tracks, books = config.dim, len(spec.audio_tracks), spec.num_codebooks
         events = len(spec.event_streams)
         # A position: event, its stream, FRAME or FILL, a hole's length, and the codes of every track.
@@ -115,8 +119,8 @@ class HybridMamba(nn.Module):
         self.code_vectors = self.code_proj = self.code_query = self.code_bias = self.code_head = self.chain = None
         if books and config.code_vectors:
             self.code_vectors = CodeVectors(books, spec.codebook_size, config.code_vectors)
-            self.code_proj = nn.Linear(tracks * books * config.code_vectors, dim, bias=False)
-            self.code_query = nn.Linear(dim, tracks * books * config.code_vectors, bias=False)
+            self.code_proj = Linear(tracks * books * config.code_vectors, dim)
+            self.code_query = Linear(dim, tracks * books * config.code_vectors, parts=tracks * books)
             self.code_bias = nn.Parameter(torch.zeros(tracks, books, spec.codebook_size))
         else:
             fields += [spec.codebook_size] * (tracks * books)
@@ -131,9 +135,9 @@ class HybridMamba(nn.Module):
         self.layers = nn.ModuleList([self._layer(symbol) for symbol in config.pattern])
         self.dropout = nn.Dropout(config.dropout)
         self.final_norm = RMSNorm(dim)
-        self.event_head = nn.Linear(dim, spec.event_vocabulary_size + 2, bias=False)
+        self.event_head = Linear(dim, spec.event_vocabulary_size + 2)
         if books and (config.code_rows or self.code_vectors is None):
-            self.code_head = nn.Linear(dim, tracks * books * spec.codebook_size, bias=False)
+            self.code_head = Linear(dim, tracks * books * spec.codebook_size, parts=tracks * books)
         if books and config.codebooks == "chained":
             self.chain = ChainedCodes(dim, tracks, books, spec.codebook_size, self.code_vectors)
         self.reset_parameters()
@@ -181,8 +185,8 @@ class HybridMamba(nn.Module):
         logits: Tensor = self.event_head(hidden)
         return logits
 
-    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None) -> Tensor:
-        """(..., D) to (..., A, K, C); chained codes need `drawn` (..., A, K), see `SequenceModel`.
+    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None, entry: int | None = None) -> Tensor:
+        """(..., D) to (..., A, K, C), or to (..., C) of one entry; chained codes need `drawn`, see `SequenceModel`.
 
         Raises:
             ValueError: for a sequence without codes, or chained codes without what was drawn.
@@ -195,12 +199,24 @@ class HybridMamba(nn.Module):
         if self.chain is not None:
             if drawn is None:
                 raise ValueError("chained codes are predicted one after another: code_logits needs those drawn so far")
-            heard = self.chain(hidden, drawn, self.code_vectors)  # (..., A, K, D)
+            heard = self.chain(hidden, drawn, self.code_vectors, entry)  # (..., A, K, D), or (..., D) of an entry
+        if entry is not None:
+            return self._entry_logits(heard, entry)
         logits = None if self.code_head is None else by_entry(self.code_head, heard, shape, self.chained)
         if self.code_vectors is None or self.code_query is None or self.code_bias is None:
             assert logits is not None
             return logits
         scores = self.code_vectors.scores(by_entry(self.code_query, heard, shape, self.chained)) + self.code_bias
+        return scores if logits is None else logits + scores
+
+    def _entry_logits(self, heard: Tensor, entry: int) -> Tensor:
+        """(..., D) to (..., C) of one entry."""
+        logits = None if self.code_head is None else self.code_head.part(heard, entry)
+        if self.code_vectors is None or self.code_query is None or self.code_bias is None:
+            assert logits is not None
+            return logits
+        track, book = divmod(entry, self.spec.num_codebooks)
+        scores = self.code_vectors.scores(self.code_query.part(heard, entry), book) + self.code_bias[track, book]
         return scores if logits is None else logits + scores
 
     def hidden(
@@ -213,14 +229,24 @@ class HybridMamba(nn.Module):
         positions = positions_of(batch, state, active, self.config.time_aware)
         if "*" in self.config.pattern:
             positions = replace(positions, rotary=self.rotary(batch.clock, positions.index))
+        compiled = self.compiled if batch.shape[1] == 1 and state is not None and not torch.is_grad_enabled() else None
         lookup, keys = Lookup(None), None
         if "*" in self.config.pattern:
-            lookup, keys = look_up(positions, None if state is None else state.keys, self.config.window)
+            known = None if state is None else state.keys
+            lookup, keys = look_up(positions, known, self.config.window, fixed=compiled is not None)
 
-        h, after = self.stack(x, positions, lookup, () if state is None else state.layers)
+        h, after = (compiled or self.stack)(x, positions, lookup, () if state is None else state.layers)
         if state is None:
             return h, None
         return h, state.advanced(batch, positions, after, keys, sound)
+
+    def compile_steps(self) -> None:
+        """Compile the layers for one position at a time; longer calls go on as before.
+
+        Pays after some hundred steps: compiling takes about ten seconds for each number of rows, and needs a C++
+        compiler on the CPU.
+        """
+        self.compiled = torch.compile(self.stack, fullgraph=True)
 
     def stack(
         self, x: Tensor, positions: Positions, lookup: Lookup, states: tuple[MixerState, ...]

@@ -29,6 +29,7 @@ from lh_mm.core.merge import Kind
 from lh_mm.core.streams import SequenceSpec, StreamBatch
 from lh_mm.models.base import Logits
 from lh_mm.models.header import HeaderEmbedding
+from lh_mm.nn.linear import Linear
 from lh_mm.nn.relative_attention import RelativeAttention, RelativeState
 
 
@@ -85,7 +86,7 @@ class _Layer(nn.Module):
         self.attention = RelativeAttention(c.dim, c.heads, c.attention_dim, distances, c.dropout)
         if not c.relative:
             self.attention.relative_embedding.requires_grad_(False).zero_()
-        self.ff_in, self.ff_out = nn.Linear(c.dim, c.ff_dim), nn.Linear(c.ff_dim, c.dim)
+        self.ff_in, self.ff_out = Linear(c.dim, c.ff_dim, bias=True), Linear(c.ff_dim, c.dim, bias=True)
         self.dropout = nn.Dropout(c.dropout)
 
     def forward(
@@ -165,7 +166,7 @@ class MusicTransformer(nn.Module):
         """(..., D) to (..., V + 2), by the weights of the embedding."""
         return F.linear(hidden, self.event_embedding.weight)
 
-    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None) -> Tensor:
+    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None, entry: int | None = None) -> Tensor:
         """Raises ValueError: there is no sound in these sequences."""
         raise ValueError("this model's sequence has no codes")
 

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lh_mm.nn.linear import Linear
 from lh_mm.nn.positions import Positions
 from lh_mm.nn.rotary import rotate
 
@@ -74,6 +75,7 @@ class Lookup:
         write: (B, L) slots for the new keys; an int where that is one slot for all rows; None without a cache.
         read: number of cache slots in use, slot 0 included.
         cached: whether the new keys are read from the cache (one position) or stand behind it.
+        plan: (2,) slot and `read` of one position as a tensor, for compiled code; the slot is -1 where `write` says it.
     """
 
     mask: Tensor | None
@@ -81,15 +83,19 @@ class Lookup:
     write: Tensor | int | None = None
     read: int = 0
     cached: bool = False
+    plan: Tensor | None = None
 
 
-def look_up(positions: Positions, keys: KeyMap | None, window: int | None) -> tuple[Lookup, KeyMap | None]:
+def look_up(
+    positions: Positions, keys: KeyMap | None, window: int | None, fixed: bool = False
+) -> tuple[Lookup, KeyMap | None]:
     """Plan a call: `keys` is the map before it (with room), the result holds the map behind it.
 
     Args:
         positions: of this call.
         keys: None where no state is kept.
         window: positions that a query sees, itself included; None for all.
+        fixed: whether a plan for one position is made of tensors alone: compiled code has numbers built in.
     """
     index, length = positions.index, positions.index.shape[1]
     document = positions.document
@@ -104,7 +110,10 @@ def look_up(positions: Positions, keys: KeyMap | None, window: int | None) -> tu
         slot = 1 + keys.most % keys.slots
         keys.index[:, slot], keys.document[:, slot] = index[:, 0], documents[:, 0]
         read = 1 + min(keys.most + 1, keys.slots)
-        return Lookup(None, write=slot, read=read, cached=True), replace(keys, most=keys.most + 1)
+        after = replace(keys, most=keys.most + 1)
+        if fixed:
+            return Lookup(None, cached=True, plan=torch.tensor([slot, read])), after
+        return Lookup(None, write=slot, read=read, cached=True), after
 
     write = 1 + index % keys.slots
     if keys.ring and length > keys.slots:  # of two positions that share a slot the later one stays
@@ -129,6 +138,9 @@ def look_up(positions: Positions, keys: KeyMap | None, window: int | None) -> tu
         mask = _sees(index, after.index[:, :read], documents, after.document[:, :read], window)
         if positions.real is not None:  # a row without a position must see something, or it is not a number
             mask = mask | F.pad(~positions.real.unsqueeze(-1), (0, read - 1))
+        if fixed:
+            mask = F.pad(mask, (0, 1 + keys.slots - read))
+            return Lookup(mask.unsqueeze(1), write=write, cached=True, plan=torch.tensor([-1, read])), after
     return Lookup(mask.unsqueeze(1), write=write, read=read, cached=length == 1), after
 
 
@@ -149,6 +161,48 @@ def _put(cache: Tensor, slots: Tensor, values: Tensor, dim: int) -> Tensor:
     shape[0], shape[dim] = slots.shape
     where = slots.view(shape).expand_as(values)
     return cache.scatter(dim, where, values) if torch.is_grad_enabled() else cache.scatter_(dim, where, values)
+
+
+@torch.library.custom_op("lh_mm::attend_cached", mutates_args=("key_cache", "value_cache"))
+def attend_cached(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    key_cache: Tensor,
+    value_cache: Tensor,
+    plan: Tensor,
+    write: Tensor | None,
+    mask: Tensor | None,
+) -> Tensor:
+    """One position's attention as one operation, which a compiler leaves as it is.
+
+    It would otherwise copy the caches to write into them, and build the number of keys into its code.
+
+    Args:
+        queries: (B, G, r, W).
+        keys, values: (B, G, 1, W) of the new position.
+        key_cache, value_cache: (B, G, 1 + T, W), written in place.
+        plan, write, mask: of the `Lookup`.
+
+    Returns:
+        (B, G, r, W).
+    """
+    slot, read = plan.tolist()
+    first = 1
+    if write is None:
+        key_cache[:, :, slot], value_cache[:, :, slot] = keys[:, :, 0], values[:, :, 0]
+    else:
+        assert mask is not None
+        first, mask = 0, mask[..., :read].expand(-1, -1, queries.shape[2], -1)
+        for cache, new in ((key_cache, keys), (value_cache, values)):
+            _put(cache, write, new.to(cache.dtype), dim=2)
+    seen_keys, seen_values = (cache[:, :, first:read].to(queries.dtype) for cache in (key_cache, value_cache))
+    return F.scaled_dot_product_attention(queries, seen_keys, seen_values, attn_mask=mask)
+
+
+@attend_cached.register_fake
+def _(queries: Tensor, *rest: Tensor | None) -> Tensor:
+    return torch.empty_like(queries)
 
 
 @dataclass(frozen=True)
@@ -176,8 +230,8 @@ class Attention(nn.Module):
         if heads % kv_heads:
             raise ValueError(f"kv_heads should divide heads = {heads}, got {kv_heads}")
         self.heads, self.kv_heads, self.head_dim, self.dropout = heads, kv_heads, dim // heads, dropout
-        self.in_proj = nn.Linear(dim, (heads + 2 * kv_heads) * self.head_dim, bias=False)
-        self.out_proj = nn.Linear(dim, dim, bias=False)
+        self.in_proj = Linear(dim, (heads + 2 * kv_heads) * self.head_dim)
+        self.out_proj = Linear(dim, dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -202,6 +256,13 @@ class Attention(nn.Module):
         turned = rotate(turned, *positions.rotary)
         queries, keys = (t.transpose(1, 2) for t in turned.split([self.heads, self.kv_heads], dim=2))
         values = values.transpose(1, 2)  # (B, G, L, W)
+        if state is not None and lookup.plan is not None:
+            grouped = queries.reshape(rows, self.kv_heads, -1, self.head_dim)
+            out = attend_cached(
+                grouped, keys, values, state.keys, state.values, lookup.plan, lookup.write, lookup.mask
+            )  # fmt: skip
+            mixed: Tensor = self.out_proj(out.reshape(rows, 1, -1))
+            return mixed, state
         if state is not None:
             keys, values, state = self._through_cache(keys, values, lookup, state)
         dropout = self.dropout if self.training else 0.0
@@ -218,7 +279,7 @@ class Attention(nn.Module):
                 mask = mask.repeat(1, 1, self.heads // self.kv_heads, 1)
             out = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, dropout_p=dropout)
             out = out.reshape(rows, self.heads, length, self.head_dim)
-        mixed: Tensor = self.out_proj(out.transpose(1, 2).reshape(rows, length, -1))
+        mixed = self.out_proj(out.transpose(1, 2).reshape(rows, length, -1))
         return mixed, state
 
     def _through_cache(

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lh_mm.nn.linear import Linear
+
 
 class CodeVectors(nn.Module):
     """The frozen vectors of a codec's codebooks, of unit size.
@@ -57,8 +59,10 @@ class CodeVectors(nn.Module):
         rows = F.embedding(codes.clamp(min=0) + first, self.vectors.view(books * size, width))
         return rows * (codes >= 0).unsqueeze(-1)
 
-    def scores(self, queries: Tensor) -> Tensor:
-        """(..., A, K, W) queries to (..., A, K, C) products with each code's vector."""
+    def scores(self, queries: Tensor, codebook: int | None = None) -> Tensor:
+        """(..., A, K, W) queries to (..., A, K, C) products with each code's vector; or (..., W) of one codebook."""
+        if codebook is not None:
+            return F.linear(queries, self.vectors[codebook].to(queries.dtype))
         return torch.einsum("...akw,kcw->...akc", queries, self.vectors.to(queries.dtype))
 
 
@@ -83,16 +87,16 @@ class ChainedCodes(nn.Module):
         self.table = nn.Parameter(torch.empty(entries, codebook_size, dim)) if vectors is None else None
         self.weight = nn.Parameter(torch.empty(entries, width, dim)) if vectors is not None else None
         self.bias = nn.Parameter(torch.zeros(entries, dim))
-        self.in_proj = nn.Linear(dim, 2 * dim, bias=False)
-        self.out_proj = nn.Linear(dim, dim, bias=False)
+        self.in_proj = Linear(dim, 2 * dim)
+        self.out_proj = Linear(dim, dim)
         for value in (self.table, self.weight):
             if value is not None:
                 nn.init.normal_(value, std=0.5 * (1.0 if vectors is None else width**-0.5))
         nn.init.normal_(self.in_proj.weight, std=dim**-0.5)
         nn.init.normal_(self.out_proj.weight, std=0.3 * dim**-0.5)
 
-    def forward(self, hidden: Tensor, codes: Tensor, vectors: CodeVectors | None) -> Tensor:
-        """(..., D) and (..., A, K), absent codes below 0, to (..., A, K, D)."""
+    def forward(self, hidden: Tensor, codes: Tensor, vectors: CodeVectors | None, entry: int | None = None) -> Tensor:
+        """(..., D) and (..., A, K), absent codes below 0, to (..., A, K, D); or (..., D) of one entry in that order."""
         if vectors is not None:
             assert self.weight is not None
             told = torch.einsum("...ew,ewd->...ed", vectors(codes).flatten(-3, -2).to(hidden.dtype), self.weight)
@@ -101,10 +105,15 @@ class ChainedCodes(nn.Module):
             flat = codes.flatten(-2)
             first = torch.arange(flat.shape[-1], device=codes.device) * self.table.shape[1]
             told = F.embedding(flat.clamp(min=0) + first, self.table.flatten(0, 1)) * (flat >= 0).unsqueeze(-1)
-        before = told.cumsum(-2) - told  # an entry hears those before it alone
-        u = hidden.unsqueeze(-2) + before + self.bias
+        if entry is None:
+            before = told.cumsum(-2) - told  # an entry hears those before it alone
+            return self._mixed(hidden.unsqueeze(-2) + before + self.bias).unflatten(-2, self.entries)
+        return self._mixed(hidden + told[..., :entry, :].sum(-2) + self.bias[entry])
+
+    def _mixed(self, u: Tensor) -> Tensor:
         gate, up = self.in_proj(u).chunk(2, dim=-1)
-        return (u + self.out_proj(F.silu(gate) * up)).unflatten(-2, self.entries)
+        out: Tensor = u + self.out_proj(F.silu(gate) * up)
+        return out
 
 
 def by_entry(layer: nn.Linear, heard: Tensor, shape: tuple[int, int], chained: bool) -> Tensor:

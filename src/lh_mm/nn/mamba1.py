@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lh_mm.nn.conv import CausalConv, next_window
+from lh_mm.nn.linear import Linear
 from lh_mm.nn.positions import Positions
 
 TAPS = 4
@@ -131,14 +132,14 @@ class Mamba1(nn.Module):
     def __init__(self, dim: int, state_dim: int = 16, head_dim: int = 0) -> None:
         super().__init__()
         self.inner, self.state_dim, self.rank = EXPAND * dim, state_dim, -(-dim // 16)
-        self.in_proj = nn.Linear(dim, 2 * self.inner, bias=False)
+        self.in_proj = Linear(dim, 2 * self.inner)
         self.conv = CausalConv(self.inner, TAPS)
-        self.x_proj = nn.Linear(self.inner, self.rank + 2 * state_dim, bias=False)
-        self.dt_proj = nn.Linear(self.rank, self.inner, bias=False)
+        self.x_proj = Linear(self.inner, self.rank + 2 * state_dim)
+        self.dt_proj = Linear(self.rank, self.inner)
         self.dt_bias = nn.Parameter(torch.empty(self.inner))
         self.A_log = nn.Parameter(torch.empty(self.inner, state_dim))
         self.D = nn.Parameter(torch.empty(self.inner))
-        self.out_proj = nn.Linear(self.inner, dim, bias=False)
+        self.out_proj = Linear(self.inner, dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lh_mm.nn.conv import CausalConv, next_window
+from lh_mm.nn.linear import Linear
 from lh_mm.nn.norm import RMSNorm
 from lh_mm.nn.positions import Positions
 from lh_mm.nn.ssd import scan, ssd_step
@@ -60,13 +61,13 @@ class Mamba2(nn.Module):
             raise ValueError(f"head_dim should divide {EXPAND} * dim = {self.inner}, got {head_dim}")
         self.state_dim, self.head_dim, self.heads = state_dim, head_dim, self.inner // head_dim
         self.channels = self.inner + 2 * state_dim
-        self.in_proj = nn.Linear(dim, self.inner + self.channels + self.heads, bias=False)
+        self.in_proj = Linear(dim, self.inner + self.channels + self.heads)
         self.conv = CausalConv(self.channels, TAPS)
         self.A_log = nn.Parameter(torch.empty(self.heads))
         self.dt_bias = nn.Parameter(torch.empty(self.heads))
         self.D = nn.Parameter(torch.empty(self.heads))
         self.norm = RMSNorm(self.inner)
-        self.out_proj = nn.Linear(self.inner, dim, bias=False)
+        self.out_proj = Linear(self.inner, dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lh_mm.nn.linear import Linear
 from lh_mm.nn.norm import RMSNorm
 from lh_mm.nn.positions import Positions
 from lh_mm.nn.ssd import ssd
@@ -74,13 +75,13 @@ class Mamba3(nn.Module):
         self.state_dim, self.head_dim, self.heads = state_dim, head_dim, self.inner // head_dim
         self.angles = state_dim // 4
         self.widths = [self.inner, self.inner, state_dim, state_dim, *[self.heads] * 3, self.angles]
-        self.in_proj = nn.Linear(dim, sum(self.widths), bias=False)  # z, x, B, C, dt, A, trapezoid, angle
+        self.in_proj = Linear(dim, sum(self.widths))  # z, x, B, C, dt, A, trapezoid, angle
         self.dt_bias = nn.Parameter(torch.empty(self.heads))
         self.key_norm, self.query_norm = RMSNorm(state_dim), RMSNorm(state_dim)
         self.key_bias = nn.Parameter(torch.empty(self.heads, state_dim))
         self.query_bias = nn.Parameter(torch.empty(self.heads, state_dim))
         self.D = nn.Parameter(torch.empty(self.heads))
-        self.out_proj = nn.Linear(self.inner, dim, bias=False)
+        self.out_proj = Linear(self.inner, dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lh_mm.nn.linear import Linear
+
 
 class SwiGLU(nn.Module):
     """`W_down (silu(W_gate x) * W_up x)` without biases; gate and up are one matrix.
@@ -16,8 +18,8 @@ class SwiGLU(nn.Module):
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        self.in_proj = nn.Linear(dim, 2 * hidden, bias=False)
-        self.out_proj = nn.Linear(hidden, dim, bias=False)
+        self.in_proj = Linear(dim, 2 * hidden)
+        self.out_proj = Linear(hidden, dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

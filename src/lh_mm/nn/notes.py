@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lh_mm.nn.linear import Linear
+
 PITCHES = 128
 VALUES = 256
 """Of a state: 0 is silence, v an age of v - 1 frames, the last one that age or more."""
@@ -42,7 +44,7 @@ class NoteInput(nn.Module):
         self.register_buffer("pitch_table", note_table(rate_hz, harmonics), persistent=False)  # (128 x 256, 3 + 2 H)
         self.register_buffer("drum_table", note_table(rate_hz, 0), persistent=False)  # (128 x 256, 3)
         columns = self.pitch_table.shape[1] + self.drum_table.shape[1]
-        self.proj = nn.Linear(PITCHES * columns, dim, bias=False)
+        self.proj = Linear(PITCHES * columns, dim)
         nn.init.normal_(self.proj.weight, std=0.02)
 
     def forward(self, states: Tensor) -> Tensor:

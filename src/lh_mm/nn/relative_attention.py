@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lh_mm.nn.linear import Linear
+
 
 @dataclass(frozen=True)
 class RelativeState:
@@ -53,8 +55,8 @@ class RelativeAttention(nn.Module):
         if width % heads:
             raise ValueError(f"heads should divide the attention's width, got {heads} heads and width {width}")
         self.heads, self.head_dim, self.dropout = heads, width // heads, dropout
-        self.in_proj = nn.Linear(dim, 3 * width, bias=False)
-        self.out_proj = nn.Linear(width, dim, bias=False)
+        self.in_proj = Linear(dim, 3 * width)
+        self.out_proj = Linear(width, dim)
         self.relative_embedding = nn.Parameter(torch.empty(heads, distances, self.head_dim))
         self.reset_parameters()
 

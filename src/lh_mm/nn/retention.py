@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lh_mm.nn.linear import Linear
 from lh_mm.nn.norm import RMSNorm
 from lh_mm.nn.positions import Positions
 from lh_mm.nn.rotary import Rotary, rotate
@@ -53,8 +54,8 @@ class Retention(nn.Module):
             raise ValueError(f"state_dim should be even to turn by pairs, got {state_dim}")
         self.state_dim, self.head_dim, self.heads = state_dim, head_dim, self.inner // head_dim
         self.keys = self.heads * state_dim
-        self.in_proj = nn.Linear(dim, 2 * self.inner + 2 * self.keys, bias=False)
-        self.out_proj = nn.Linear(self.inner, dim, bias=False)
+        self.in_proj = Linear(dim, 2 * self.inner + 2 * self.keys)
+        self.out_proj = Linear(self.inner, dim)
         self.norm = RMSNorm(head_dim)
         self.rotary = Rotary(state_dim, 0.0, 1.0)
         gamma = 1.0 - 2.0 ** (-5.0 - torch.arange(self.heads, dtype=torch.float64))
