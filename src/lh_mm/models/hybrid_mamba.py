@@ -246,7 +246,7 @@ class HybridMamba(nn.Module):
         Pays after some hundred steps: compiling takes about ten seconds for each number of rows, and needs a C++
         compiler on the CPU.
         """
-        self.compiled = torch.compile(self.stack, fullgraph=True)
+        self.compiled = torch.compile(self.stack)
 
     def stack(
         self, x: Tensor, positions: Positions, lookup: Lookup, states: tuple[MixerState, ...]
