@@ -16,9 +16,6 @@ Shapes: B rows, L positions, H heads of P channels, G groups of r = H / G heads,
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-log = logging.getLogger(__name__)
+from lh_mm.nn.kernels import chunk_scan
 
 CHUNK = 64
 """Q; on the CPU 64 is fastest of 32 .. 256."""
@@ -171,7 +168,7 @@ def scan(
     Returns:
         As `ssd`.
     """
-    kernel = _triton_kernel() if x.is_cuda and time_scale is None and x.dtype is not torch.float64 else None
+    kernel = chunk_scan() if x.is_cuda and time_scale is None and x.dtype is not torch.float64 else None
     if kernel is not None:
         return _by_kernel(kernel, x, dt, rate, b, c, init_state, seq_idx)
     log_decay = dt * rate
@@ -197,19 +194,3 @@ def _by_kernel(
         x, dt, rate, b, c, chunk_size=128, initial_states=init_state, seq_idx=seq_idx, return_final_states=True
     )
     return y, state
-
-
-@functools.cache
-def _triton_kernel() -> Callable[..., Any] | None:
-    """mamba_ssm's chunked scan, if it can be imported; asked once, on the first CUDA tensor."""
-    if importlib.util.find_spec("mamba_ssm") is None or importlib.util.find_spec("triton") is None:
-        log.info("scan: plain PyTorch (mamba_ssm or triton is not installed)")
-        return None
-    try:
-        from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
-    except Exception as error:  # a build for another torch raises anything from ImportError to OSError
-        log.warning("scan: plain PyTorch, for mamba_ssm cannot be imported (%s: %s)", type(error).__name__, error)
-        return None
-    log.info("scan: mamba_ssm's Triton kernels")
-    kernel: Callable[..., Any] = mamba_chunk_scan_combined
-    return kernel
