@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import yaml
+from torch import Tensor
 
 from lh_mm.core.config import load_config
 from lh_mm.core.files import write_atomic, write_json
@@ -22,6 +23,7 @@ from lh_mm.run.experiment import Experiment, load_experiment
 from lh_mm.run.plan import plan_text
 from lh_mm.run.runs import BUNDLE, find_run, new_run_dir, shared
 from lh_mm.systems.language import LanguageSystem
+from lh_mm.systems.shard import whole
 from lh_mm.systems.throughput import peak_matmul_flops
 from lh_mm.systems.tracking import CsvLog, build_loggers
 from lh_mm.systems.trainer import StepProgress
@@ -129,8 +131,9 @@ def _fit(parts: Prepared, run_dir: Path) -> None:
     if system.progress < 1 and trainer.global_step < trainer_config.max_steps:
         console().print(f"stopped at step {trainer.global_step}; go on with: lh train --resume {run_dir} {config.name}")
         return
+    weights = {name: whole(value) for name, value in system.average.state_of(parts.model).items()}
     if trainer.is_global_zero:
-        write_bundle(parts, system, run_dir)
+        write_bundle(parts, system, weights, run_dir)
         console().print(f"wrote {run_dir / BUNDLE}")
 
 
@@ -143,7 +146,7 @@ def _sample_callbacks(parts: Prepared, loggers: Sequence[Any]) -> list[Any]:
     return [LogSamples(parts.source, codec_of(parts.dataset), loggers, every)]
 
 
-def write_bundle(parts: Prepared, system: LanguageSystem, run_dir: Path) -> None:
+def write_bundle(parts: Prepared, system: LanguageSystem, weights: dict[str, Tensor], run_dir: Path) -> None:
     """The averaged weights with everything that generating needs."""
     about = parts.dataset.about
     config = parts.experiment
@@ -160,7 +163,7 @@ def write_bundle(parts: Prepared, system: LanguageSystem, run_dir: Path) -> None
     }
     save_bundle(
         run_dir / BUNDLE, experiment=config, spec=parts.source.spec, vocabulary=parts.source.vocabulary,
-        weights=system.average.state_of(parts.model), codec=codec_of(parts.dataset),
+        weights=weights, codec=codec_of(parts.dataset),
         features=parts.dataset.feature_config,
         training=training, card=card_of(config, training, parts.model.num_parameters()),
         num_parameters=parts.model.num_parameters(),

@@ -27,6 +27,7 @@ from lh_mm.models.likelihood import HeadSums, head_sums
 from lh_mm.nn.groups import parameter_groups
 from lh_mm.systems.chunks import chunk_sums, in_chunks
 from lh_mm.systems.optim import AverageWeights, OptimConfig
+from lh_mm.systems.shard import forget_untouched, is_sharded, shard, touched, whole
 
 
 class LossWeights(Config):
@@ -84,6 +85,13 @@ class LanguageSystem(L.LightningModule):
         self._clock_s: float | None = None
         self._positions = 0
 
+    def configure_model(self) -> None:
+        """Share the model between processes, where the strategy has a mesh of them."""
+        mesh = self._device_mesh
+        if mesh is not None and not is_sharded(self.model):
+            shard(self.model, mesh["data_parallel"])
+            self.average = AverageWeights(self.model, self.average.decay)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optim_config.build(parameter_groups(self.model, self.optim_config.weight_decay))
 
@@ -116,11 +124,15 @@ class LanguageSystem(L.LightningModule):
                     with self._unsynchronised(more or i + 1 < len(batches)):
                         # Data parallelism averages gradients over ranks; the count is already over all of them.
                         loss = weighted_loss(sums, event_count, code_count, self.weights) * world
+                        if is_sharded(self.model):
+                            loss = touched(self.model, loss)
                         self.manual_backward(loss, retain_graph=more)
                     detached = HeadSums(*(value.detach() for value in vars(sums).values()))
                     total = detached if total is None else total + detached
         assert total is not None
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim_config.clip_norm)
+        if is_sharded(self.model):
+            forget_untouched(self.model)
+        norm = whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optim_config.clip_norm))
         if torch.isfinite(norm):
             optimizer.step()
         else:

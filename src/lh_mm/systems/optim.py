@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lh_mm.core.config import Config
+from lh_mm.systems.shard import local
 
 
 class OptimConfig(Config):
@@ -67,8 +68,8 @@ class AverageWeights(nn.Module):
         """Move towards the model's present weights."""
         n = int(self.num_updates)
         decay = min(self.decay, (1 + n) / (10 + n)) if self.decay else 0.0
-        own = [self.get_buffer(self._key(name)) for name, _ in model.named_parameters()]
-        torch._foreach_lerp_(own, [p.detach().float() for p in model.parameters()], 1 - decay)
+        own = [local(self.get_buffer(self._key(name))) for name, _ in model.named_parameters()]
+        torch._foreach_lerp_(own, [local(p.detach()).float() for p in model.parameters()], 1 - decay)
         self.num_updates += 1
 
     def state_of(self, model: nn.Module) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import ModelParallelStrategy
 from pydantic import Field
 
 from lh_mm.core.config import Config
@@ -39,6 +40,9 @@ class TrainerConfig(Config):
     before them, gradients end at a chunk's beginning, memory is that of one chunk."""
     devices: int = Field(1, ge=1)
     """Processes; more than one is data parallel."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """What several processes hold: each a whole model (`ddp`), or each a share of it (`fsdp`, for models that do not
+    fit one device)."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to train."""
     threads: int | None = Field(None, ge=1)
@@ -66,14 +70,12 @@ class TrainerConfig(Config):
             loggers: of the run.
             callbacks: further ones.
         """
-        several = self.devices > 1
         return L.Trainer(
             default_root_dir=run_dir,
             max_steps=self.max_steps,
             accelerator=self.accelerator,
             devices=self.devices,
-            # The front end has no gradient in a step without given audio.
-            strategy="ddp_find_unused_parameters_true" if several else "auto",
+            strategy=self._strategy(),
             precision="bf16-mixed" if self.precision == "bf16" else "32-true",
             logger=list(loggers),
             log_every_n_steps=self.log_every,
@@ -88,6 +90,15 @@ class TrainerConfig(Config):
             plugins=[AtomicCheckpointIO()],
             callbacks=[SaveLast(run_dir / "checkpoints", self.checkpoint_every), FinishStep(), *callbacks],
         )
+
+    def _strategy(self) -> str | ModelParallelStrategy:
+        if self.devices == 1:
+            return "auto"
+        if self.strategy == "fsdp":
+            return ModelParallelStrategy(
+                data_parallel_size=self.devices, tensor_parallel_size=1, save_distributed_checkpoint=False
+            )
+        return "ddp_find_unused_parameters_true"  # the front end has no gradient in a step without given audio
 
 
 def faster_precision(device: str = "cpu") -> Literal["fp32", "bf16"]:
