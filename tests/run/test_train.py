@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lightning
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
@@ -73,6 +74,27 @@ def test_frozen_parts_stay_as_they_were(tiny: tuple[str, ...], tiny_run: Path, t
     assert not [name for name in moved if name.startswith("layers.") or name == "frontend.mix.weight"]
     with pytest.raises(ConfigError, match=r"no part 'layer'; it has .*layers"):
         train("demo", [*tiny, "freeze=[layer]"], runs=tmp_path)
+
+
+def test_adapters_learn_alone_and_are_shipped_in_the_weights(
+    tiny: tuple[str, ...], tiny_run: Path, tmp_path: Path
+) -> None:
+    options = [*tiny, f"init_from={tiny_run}", "lora={rank: 2}", "optim.lr=0.05"]
+    child = train("demo", options, runs=tmp_path)
+    before, after = (load_file(run / "bundle" / "model.safetensors") for run in (tiny_run, child))
+    assert before.keys() == after.keys()
+    moved = {name for name in before if not (before[name] == after[name]).all()}
+    assert moved
+    assert all(name.endswith(("in_proj.weight", "out_proj.weight")) for name in moved)
+    change = after["layers.0.in_proj.weight"] - before["layers.0.in_proj.weight"]
+    assert torch.linalg.matrix_rank(change) == 2
+    bundles = [Bundle.load(run / "bundle") for run in (tiny_run, child)]
+    assert bundles[0].manifest["num_parameters"] == bundles[1].manifest["num_parameters"]
+
+    with pytest.raises(ConfigError, match=r"lora: .*init_from"):
+        train("demo", [*tiny, "lora={rank: 2}"], runs=tmp_path)
+    with pytest.raises(ConfigError, match=r"no linear layer is called 'gate'; there are .*in_proj"):
+        train("demo", [*tiny, f"init_from={tiny_run}", "lora={parts: [gate]}"], runs=tmp_path)
 
 
 def test_chunks_change_gradients_and_not_what_is_predicted(

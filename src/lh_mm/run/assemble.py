@@ -19,6 +19,7 @@ from lh_mm.run.bundle import Bundle
 from lh_mm.run.experiment import DataConfig, Experiment
 from lh_mm.run.prepare import prepare, prepare_folder
 from lh_mm.run.runs import find_bundle
+from lh_mm.systems.adapters import adapt
 from lh_mm.systems.trainer import TrainerConfig, faster_precision
 
 
@@ -61,6 +62,10 @@ def assemble(config: Experiment) -> Prepared:
         model.load_state_dict(parent.weights())
     elif isinstance(held := getattr(model, "code_vectors", None), CodeVectors):
         _take_vectors(held, dataset)
+    if config.lora is not None:
+        if parent is None:
+            raise ConfigError("experiment", ["lora: adapts a trained model; say which with init_from"])
+        adapt(model, config.lora)
     freeze(model, config.freeze)
     return Prepared(config, dataset, source, model, parent)
 

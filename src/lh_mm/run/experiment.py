@@ -15,6 +15,7 @@ from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.models.hybrid_mamba import HybridMambaConfig
 from lh_mm.models.music_transformer import MusicTransformerConfig
 from lh_mm.run.runs import find_file
+from lh_mm.systems.adapters import AdapterConfig
 from lh_mm.systems.language import LossWeights
 from lh_mm.systems.optim import OptimConfig
 from lh_mm.systems.tracking import TrackingConfig
@@ -76,6 +77,8 @@ class Experiment(Config):
     """A bundle whose weights training begins with: a run, or `demo`. Its streams, vocabulary and codec are kept."""
     freeze: tuple[str, ...] = ()
     """Parts of the model that are not trained, by name (`frontend`, `layers.0`): for fine-tuning on little music."""
+    lora: AdapterConfig | None = None
+    """Low-rank adapters: they alone are trained, beside the weights of `init_from`."""
     loss: LossWeights = LossWeights()
     """What each head weighs."""
     optim: OptimConfig = OptimConfig()

@@ -22,6 +22,7 @@ from lh_mm.run.card import card_of
 from lh_mm.run.experiment import Experiment, load_experiment
 from lh_mm.run.plan import plan_text
 from lh_mm.run.runs import BUNDLE, find_run, new_run_dir, shared
+from lh_mm.systems.adapters import merge
 from lh_mm.systems.language import LanguageSystem
 from lh_mm.systems.shard import whole
 from lh_mm.systems.throughput import peak_matmul_flops
@@ -161,10 +162,16 @@ def write_bundle(parts: Prepared, system: LanguageSystem, weights: dict[str, Ten
         "minutes": round(system.elapsed_s / 60, 1),
         "init_from": config.init_from,
     }
+    num_parameters = parts.model.num_parameters()
+    if config.lora is not None:
+        plain = config.model.build(parts.source.spec)
+        num_parameters = plain.num_parameters()
+        merge(plain, config.lora, weights)
+        weights = plain.state_dict()
     save_bundle(
         run_dir / BUNDLE, experiment=config, spec=parts.source.spec, vocabulary=parts.source.vocabulary,
         weights=weights, codec=codec_of(parts.dataset),
         features=parts.dataset.feature_config,
-        training=training, card=card_of(config, training, parts.model.num_parameters()),
-        num_parameters=parts.model.num_parameters(),
+        training=training, card=card_of(config, training, num_parameters),
+        num_parameters=num_parameters,
     )  # fmt: skip
