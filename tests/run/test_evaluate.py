@@ -16,7 +16,8 @@ from lh_mm.run.evaluate import evaluate
 from lh_mm.run.train import train
 
 SMALL = (
-    "crop_s=0.3", "num_crops=2", "num_transcriptions=1", "num_pieces=1", "likelihood_rows=4", "batch_size=2",
+    "crop_s=0.3", "num_crops=2", "num_transcriptions=1", "num_infills=1", "num_pieces=1", "likelihood_rows=4",
+    "batch_size=2",
 )  # fmt: skip
 
 
@@ -44,6 +45,8 @@ def test_an_evaluation_says_what_it_was_made_of(evaluated: Path) -> None:
     assert {"original", "codec", "generated", "shuffled"} <= set(rows)
     assert rows["original"]["onset_f1_50ms"]["num"] == 2
     assert evaluation["transcription"]["num_crops"] == 1
+    assert evaluation["infill"]["num_crops"] == 1
+    assert 0 <= evaluation["infill"]["own"]["value"] <= 1
     assert "grid" in evaluation["music"]["generated"]["scale_consistency"]
     assert evaluation["speed"]["realtime"] > 0
     assert read_json(evaluated / "bundle" / "scores.json")["four_rows"] == evaluation["four_rows"]
@@ -51,9 +54,32 @@ def test_an_evaluation_says_what_it_was_made_of(evaluated: Path) -> None:
 
 
 def test_a_repeat_measures_the_same(evaluated: Path, tmp_path: Path) -> None:
-    evaluate(str(evaluated), ["num_crops=0", "num_transcriptions=0", "num_pieces=0", "likelihood_rows=4"], tmp_path)
+    evaluate(
+        str(evaluated),
+        ["num_crops=0", "num_transcriptions=0", "num_infills=0", "num_pieces=0", "likelihood_rows=4"],
+        tmp_path,
+    )
     again, first = (read_json(path / "evaluation.json")["likelihood"] for path in (tmp_path, evaluated))
     assert again == first
+
+
+def test_a_run_is_measured_on_other_music(evaluated: Path, tmp_path: Path, codec_folder: Path) -> None:
+    before = (evaluated / "bundle" / "scores.json").read_bytes()
+    recipe = tmp_path / "other.yaml"
+    other = (
+        "corpus: {pieces: 3, first_seed: 900, duration_s: 8, kits_held_out: [kit00, kit01, kit02, kit03, kit04, kit05]}"
+    )
+    front_end = "features: {num_bins: 24}"
+    recipe.write_text(
+        f"base: {asset('data_recipes')}/smoke.yaml\nname: other\n{other}\ncodec: {{source: {codec_folder}}}\n{front_end}\n"
+    )
+    only = ["num_crops=0", "num_transcriptions=0", "num_infills=0", "num_pieces=0", "likelihood_rows=2"]
+    assert evaluate(str(evaluated), only, on=str(recipe)).startswith("demo on other/")
+    assert read_json(evaluated / "on-other" / "evaluation.json")["data"].startswith("other/")
+    assert (evaluated / "bundle" / "scores.json").read_bytes() == before
+    recipe.write_text(recipe.read_text().replace(front_end, "features: {num_bins: 36}"))
+    with pytest.raises(ValueError, match=r"--on .*other.yaml: its features are .*36.*, the bundle's are .*24"):
+        evaluate(str(evaluated), only, on=str(recipe))
 
 
 def test_crops_are_the_same_whoever_asks(evaluated: Path) -> None:

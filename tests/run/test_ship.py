@@ -32,7 +32,11 @@ def test_the_same_bundle_in_half_the_size(tiny_run: Path, tmp_path: Path) -> Non
 
 def test_scores_and_a_table_go_with_it(tiny_run: Path, tmp_path: Path) -> None:
     ship(str(tiny_run), tmp_path / "demo")
-    evaluate(str(tmp_path / "demo"), ("num_crops=0", "num_transcriptions=0", "num_pieces=0"), tmp_path / "measured")
+    evaluate(
+        str(tmp_path / "demo"),
+        ("num_crops=0", "num_transcriptions=0", "num_infills=0", "num_pieces=0"),
+        tmp_path / "measured",
+    )
     ship(str(tiny_run), tmp_path / "demo", tmp_path / "measured" / "evaluation.json")
     assert "environment" not in read_json(tmp_path / "demo" / SCORES)
     assert "| measure |" in (tmp_path / "demo" / "README.md").read_text()

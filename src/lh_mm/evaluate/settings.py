@@ -20,6 +20,8 @@ class EvaluateConfig(Config):
     """Crops of MIDI to audio that are generated and judged against their notes; 0 leaves them out."""
     num_transcriptions: int = Field(16, ge=0)
     """Crops of audio to MIDI that are generated and judged by note F1; 0 leaves them out."""
+    num_infills: int = Field(16, ge=0)
+    """Crops whose notes are filled into a hole, judged by note F1; 0 leaves them out."""
     num_pieces: int = Field(16, ge=0)
     """Free generations whose music statistics are compared with the split's; 0 leaves them out."""
     crop_s: float = Field(10.0, gt=0)

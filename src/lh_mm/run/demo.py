@@ -43,7 +43,7 @@ EXPERIMENTS = ("demo", "demo_attention")
 SMOKE = (
     "data.overrides={pieces: 24, duration_s: 12, name: demo-smoke}", "sequence.crop_s=2", "trainer.max_steps=2",
     "trainer.batch_size=2", "trainer.valid_every=1", "trainer.valid_batches=1", "evaluate.likelihood_rows=4",
-    "evaluate.num_crops=2", "evaluate.num_transcriptions=0", "evaluate.crop_s=1",
+    "evaluate.num_crops=2", "evaluate.num_transcriptions=0", "evaluate.num_infills=0", "evaluate.crop_s=1",
 )  # fmt: skip
 """The least that passes through every room. A model of two steps fills every slot with events to the limit, so nothing
 is transcribed and little is composed."""

@@ -22,29 +22,50 @@ from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.run.assemble import prepare_data
 from lh_mm.run.bundle import SCORES, Bundle
 from lh_mm.run.floor import symbolic_floor
-from lh_mm.run.judging import judge_audio_to_midi, judge_compositions, judge_midi_to_audio
+from lh_mm.run.judging import judge_compositions, judge_midi_to_audio
+from lh_mm.run.judging_notes import judge_audio_to_midi, judge_infill
+from lh_mm.run.prepare import prepare
 from lh_mm.run.runs import find_bundle, find_run
 
 EVALUATION = "evaluation.json"
 
 
-def evaluate(run: str, overrides: Sequence[str] = (), out: Path | None = None) -> str:
+def evaluate(run: str, overrides: Sequence[str] = (), out: Path | None = None, on: str | None = None) -> str:
     """Measure a run; returns a summary in words.
 
     Args:
         run: as `find_run` takes it.
         overrides: `key=value` of the evaluation's settings.
-        out: folder of `evaluation.json` and `crops/`; by default the run's own.
+        out: folder of `evaluation.json` and `crops/`; by default the run's own, or `on-<recipe>/` in it.
+        on: a recipe of other music to measure it on, in place of its own held-out pieces.
 
     Raises:
-        ValueError: for a run without a bundle, or settings that are not.
+        ValueError: for a run without a bundle, settings that are not, or music of another codec or front end.
     """
     bundle = Bundle.load(find_bundle(run))
-    out = out or find_run(run)
-    evaluation = evaluate_on(bundle, prepare_data(bundle.experiment.data), settings_of(bundle, overrides), out)
-    if (bundle.path.parent / "experiment.yaml").is_file():  # a shipped bundle carries the scores it shipped with
+    settings = settings_of(bundle, overrides)
+    dataset = prepare_data(bundle.experiment.data) if on is None else _other_music(bundle, on)
+    out = out or find_run(run) / ("" if on is None else f"on-{dataset.about['name']}")
+    evaluation = evaluate_on(bundle, dataset, settings, out)
+    # A shipped bundle carries the scores it shipped with.
+    if on is None and (bundle.path.parent / "experiment.yaml").is_file():
         write_json(bundle.path / SCORES, {k: v for k, v in evaluation.items() if k != "environment"})
     return summary(evaluation)
+
+
+def _other_music(bundle: Bundle, recipe: str) -> PreparedSet:
+    """A recipe's prepared set, if the bundle can read it."""
+    dataset = prepare(recipe)
+    codec = dataset.about["codec"]["fingerprint"] if dataset.about["codec"] else None
+    if bundle.codec is not None and codec != bundle.codec.fingerprint:
+        raise ValueError(
+            f"--on {recipe}: its codes are of codec {str(codec)[:12]}, the bundle's is {bundle.codec.fingerprint[:12]}"
+        )
+    if bundle.spec.feature_dim and dataset.feature_config != bundle.features:
+        raise ValueError(
+            f"--on {recipe}: its features are {dataset.feature_config}, the bundle's are {bundle.features}"
+        )
+    return dataset
 
 
 def evaluate_on(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, out: Path) -> dict[str, Any]:
@@ -100,6 +121,8 @@ def measure(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, crop
         result |= judge_midi_to_audio(bundle, dataset, settings, crops_dir)
     if "audio_to_midi" in tasks and settings.num_transcriptions and bundle.codec is not None:
         result["transcription"] = judge_audio_to_midi(bundle, dataset, settings)
+    if "infill" in tasks and settings.num_infills and bundle.codec is not None:
+        result["infill"] = judge_infill(bundle, dataset, settings)
     if tasks & {"joint", "midi_only"} and settings.num_pieces:
         result["music"] = judge_compositions(bundle, dataset, settings)
     return result

@@ -1,4 +1,4 @@
-"""What a bundle makes of held-out music, generated in batches and judged: sound, notes, compositions.
+"""What a bundle makes of held-out music, generated in batches and judged: sound for notes, and compositions.
 
 `run/evaluate.py` says which of it a run is measured by; here it is made, crop by crop, in the form in which the
 model was trained, with the piece's own controls as far as the model knows them.
@@ -24,7 +24,7 @@ from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.evaluate.bootstrap import bootstrap_mean
 from lh_mm.evaluate.four_rows import Crop, judge
 from lh_mm.evaluate.settings import EvaluateConfig
-from lh_mm.evaluate.symbolic import measures, note_f1
+from lh_mm.evaluate.symbolic import measures
 from lh_mm.generate.request import Request, Result
 from lh_mm.generate.sampler import Generation
 from lh_mm.generate.sampling import Sampling
@@ -32,7 +32,7 @@ from lh_mm.music.events import decode_events
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.generate import decode_codes
-from lh_mm.run.requests import Asker, Sound
+from lh_mm.run.requests import Asker
 
 
 def run_batches(
@@ -107,43 +107,6 @@ def judge_midi_to_audio(
     return {"four_rows": four.model_dump(mode="json"), "speed": speed}
 
 
-def judge_audio_to_midi(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig) -> dict[str, Any] | None:
-    """Notes for held-out sound by note F1, beside another crop's notes."""
-    asker = Asker(bundle)
-    rate = asker.rate_hz
-    num_frames = num_frames_for(settings.crop_s, rate)
-    chosen = held_out_crops(dataset, settings.split, settings.num_transcriptions, settings.crop_s, settings.seed + 1)
-    if not chosen:
-        return None
-    requests, truths = [], []
-    for i, (piece, start_s) in enumerate(chosen):
-        frame = round(start_s * rate)
-        score = dataset.score(piece)
-        assert score is not None
-        truths.append(score.crop(frame / rate, frame / rate + settings.crop_s))
-        part = slice(frame, frame + num_frames)
-        features = None
-        if bundle.spec.feature_dim:
-            features = np.asarray(dataset.features(piece, piece.tracks[0])[part], np.float32)
-        sound = Sound(np.asarray(dataset.codes(piece, piece.tracks[0])[part], np.int64), features)
-        seed = settings.seed * 100_003 + i
-        requests.append(asker.audio_to_midi(sound, controls=controls_of(bundle, piece), is_crop=frame > 0, seed=seed))
-    results, _ = run_batches(bundle, requests, settings, "notes for sound")
-    made = [decode_events(r.clocks, r.ids, rate, r.num_frames, bundle.event_vocabulary) for r in results]
-    ids = [piece.id for piece, _ in chosen]
-    others = [
-        next((j for k in range(1, len(ids)) if ids[j := (i + k) % len(ids)] != ids[i]), None) for i in range(len(ids))
-    ]
-    own = [note_f1(truth, score).onset for truth, score in zip(truths, made, strict=True)]
-    shuffled = [np.nan if j is None else note_f1(truths[j], made[i]).onset for i, j in enumerate(others)]
-    drums = [note_f1(truth, score, drums=True).onset for truth, score in zip(truths, made, strict=True)]
-    return {
-        "own": _plain(bootstrap_mean(own, ids)), "shuffled": _plain(bootstrap_mean(shuffled, ids)),
-        "drums": _plain(bootstrap_mean(drums, ids)), "num_crops": len(ids), "crop_s": settings.crop_s,
-        "definition": "pitched notes by mir_eval, onset within 50 ms and pitch right; shuffled: another crop's notes",
-    }  # fmt: skip
-
-
 def judge_compositions(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig) -> dict[str, Any] | None:
     """Statistics of free compositions beside those of held-out music."""
     asker = Asker(bundle)
@@ -179,7 +142,7 @@ def _statistics(scores: Sequence[Score], ids: Sequence[str]) -> dict[str, Any]:
     result = {}
     for name in tables[0]:
         interval = bootstrap_mean([table[name].value for table in tables], list(ids))
-        result[name] = {**(_plain(interval) or {}), "grid": tables[0][name].grid}
+        result[name] = {**(plain(interval) or {}), "grid": tables[0][name].grid}
     return result
 
 
@@ -208,5 +171,6 @@ def _downbeat_s(score: Score) -> float:
     return float(score.tempo_map.to_seconds(begin + number * bar))
 
 
-def _plain(interval: Any) -> dict[str, Any] | None:
+def plain(interval: Any) -> dict[str, Any] | None:
+    """An interval as it is written, None where there is none."""
     return None if interval is None else interval.model_dump(mode="json")

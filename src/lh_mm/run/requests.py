@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lh_mm.core.clock import num_frames_for
 from lh_mm.core.merge import UNGENERATED, AudioStream, EventStream, Role
-from lh_mm.data.tasks import MIDI
+from lh_mm.data.tasks import MIDI, Hollow
 from lh_mm.generate.request import Request
 from lh_mm.music.events import encode_events, legalise
 from lh_mm.music.note_state import note_states
@@ -140,15 +140,26 @@ class Asker:
         )  # fmt: skip
 
     def infill(
-        self, score: Score | None, sound: Sound | None, hole: tuple[int, int], num_frames: int, **common: object
+        self,
+        score: Score | None,
+        sound: Sound | None,
+        hole: tuple[int, int],
+        num_frames: int,
+        what: Hollow = "both",
+        **common: object,
     ) -> Request:
-        """Writes [hole) of what is there anew: notes, sound, or both."""
+        """Writes [hole) anew of `what` is there: notes, sound, or both; the other is heard in the hole too."""
         self.delay_of("infill")
-        events = () if score is None else (self.events(score, "generated", 0, num_frames),)
-        audio = () if sound is None else (AudioStream(self.track, "generated", _of_length(sound.codes, num_frames)),)
+        events: tuple[EventStream, ...] = ()
+        if score is not None:
+            events = (self.events(score, "given" if what == "audio" else "generated", 0, num_frames),)
+        audio: tuple[AudioStream, ...] = ()
+        if sound is not None:
+            role: Role = "given" if what == "midi" else "generated"
+            audio = (AudioStream(self.track, role, _of_length(sound.codes, num_frames)),)
+        features = self._features(sound) if sound is not None and what == "midi" else None
         return self._request(
-            events=events, audio=audio, num_frames=num_frames, holes=(hole,),
-            **common,
+            events=events, audio=audio, num_frames=num_frames, holes=(hole,), features=features, **common
         )  # fmt: skip
 
     def _request(self, **parts: object) -> Request:

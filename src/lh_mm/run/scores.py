@@ -44,6 +44,10 @@ METRICS = (
         definition="Audio to MIDI: pitched notes found, onset within 50 ms and pitch right (mir_eval).",
     ),
     Metric(
+        "infill_f1", "infill note F1", True,
+        definition="Notes of a hole whose sound is heard: onset within 50 ms and pitch right (mir_eval).",
+    ),
+    Metric(
         "realtime", "x real time", True, digits=1,
         definition="Seconds of sound generated a second, on the machine and batch of the evaluation.",
     ),
@@ -107,6 +111,9 @@ def scores_of(evaluation: Mapping[str, Any]) -> dict[str, Measured]:
         _add(scores, "share_25", four["ratios"]["onset_f1_25ms"], context)
     if heard := evaluation.get("transcription"):
         _add(scores, "note_f1", heard["own"], f"{data}, {heard['num_crops']} crops")
+    if filled := evaluation.get("infill"):
+        context = f"{data}, {filled['num_crops']} holes of {filled['hole_s']:g} s"
+        _add(scores, "infill_f1", filled["own"], context)
     if speed := evaluation.get("speed"):
         scores["realtime"] = Measured(speed["realtime"], f"{speed['machine']}, batch {speed['batch_size']}")
     return scores
