@@ -26,6 +26,8 @@ class EvaluateConfig(Config):
     """Free generations whose music statistics are compared with the split's; 0 leaves them out."""
     crop_s: float = Field(10.0, gt=0)
     """Length of a generated crop."""
+    keep_crops: int = Field(4, ge=0)
+    """Crops of MIDI to audio that are kept as sound files with their notes, in `crops/`."""
     batch_size: int = Field(16, ge=1)
     """Crops generated at once."""
     temperature: float = Field(1.0, ge=0)

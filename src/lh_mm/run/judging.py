@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lh_mm.audio.io import write_audio
 from lh_mm.core.clock import num_frames_for
+from lh_mm.core.files import write_json
 from lh_mm.core.log import console, progress
 from lh_mm.core.reproduce import cpu_name
 from lh_mm.data.controls import CONTROLS
@@ -29,6 +30,7 @@ from lh_mm.generate.request import Request, Result
 from lh_mm.generate.sampler import Generation
 from lh_mm.generate.sampling import Sampling
 from lh_mm.music.events import decode_events
+from lh_mm.music.midi_write import write_midi
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.generate import decode_codes
@@ -96,15 +98,22 @@ def judge_midi_to_audio(
             chosen, scores, originals, round_trips, generated, strict=True
         )
     ]  # fmt: skip
-    for i, crop in enumerate(crops[:4]):
-        for name in ("original", "codec", "generated"):
-            write_audio(crops_dir / f"{i}_{name}.wav", getattr(crop, name)[None], sample_rate)
+    _keep(crops[: settings.keep_crops], scores, crops_dir, sample_rate)
     four = judge(crops, seed=settings.seed)
     speed = {
         "realtime": len(crops) * settings.crop_s / seconds, "batch_size": settings.batch_size,
         "seconds": round(seconds, 2), "machine": cpu_name(),
     }  # fmt: skip
     return {"four_rows": four.model_dump(mode="json"), "speed": speed}
+
+
+def _keep(crops: Sequence[Crop], scores: Sequence[Score], folder: Path, sample_rate: int) -> None:
+    """Crops as files, for ears and for other judges: `0_generated.wav`, .., `0_notes.mid`, and `crops.json`."""
+    for i, (crop, score) in enumerate(zip(crops, scores, strict=False)):
+        for name in ("original", "codec", "generated"):
+            write_audio(folder / f"{i}_{name}.wav", getattr(crop, name)[None], sample_rate)
+        write_midi(score, folder / f"{i}_notes.mid")
+    write_json(folder / "crops.json", [{"piece": c.piece, "style": c.style, "tempo_bpm": c.tempo_bpm} for c in crops])
 
 
 def judge_compositions(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig) -> dict[str, Any] | None:
