@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -42,3 +44,13 @@ def test_a_busy_machine_is_refused_unless_noise_is_allowed(
         harness.require_quiet(False)
     assert caught.value.code == 3 and "--allow-noise" in capsys.readouterr().err
     assert harness.require_quiet(True) == 0.5
+
+
+def test_the_benchmark_for_gpus_runs_on_any_machine() -> None:
+    program = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(program), "--smoke"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "positions/s" in done.stdout

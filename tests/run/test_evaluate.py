@@ -70,9 +70,8 @@ def test_a_run_is_measured_on_other_music(evaluated: Path, tmp_path: Path, codec
         "corpus: {pieces: 3, first_seed: 900, duration_s: 8, kits_held_out: [kit00, kit01, kit02, kit03, kit04, kit05]}"
     )
     front_end = "features: {num_bins: 24}"
-    recipe.write_text(
-        f"base: {asset('data_recipes')}/smoke.yaml\nname: other\n{other}\ncodec: {{source: {codec_folder}}}\n{front_end}\n"
-    )
+    base = f"base: {asset('data_recipes')}/smoke.yaml"
+    recipe.write_text(f"{base}\nname: other\n{other}\ncodec: {{source: {codec_folder}}}\n{front_end}\n")
     only = ["num_crops=0", "num_transcriptions=0", "num_infills=0", "num_pieces=0", "likelihood_rows=2"]
     assert evaluate(str(evaluated), only, on=str(recipe)).startswith("demo on other/")
     assert read_json(evaluated / "on-other" / "evaluation.json")["data"].startswith("other/")

@@ -13,7 +13,7 @@ Shapes: R rows (2 R with twins), L positions, A tracks, K codebooks, V event ids
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from lh_mm.generate.sampling import Sampling, draw, exponential_noise, guided
 from lh_mm.generate.saved import load_generation, save_generation
 from lh_mm.generate.writer import Answer, Ask, Position, Writer
 from lh_mm.models.base import SequenceModel
+from lh_mm.models.graphs import GraphedSteps
+from lh_mm.models.hybrid_mamba import HybridMamba
 from lh_mm.music.vocabulary import EventVocabulary
 from lh_mm.nn.linear import pack_for_steps
 
@@ -79,6 +81,7 @@ class Generation:
         codes: how codes are drawn: one for all codebooks, or one for each.
         guidance: scale of classifier-free guidance; 1 is none. Needs requests that give something.
         score: whether to keep the likelihood of what is drawn.
+        graphs: whether single steps are CUDA graphs; by default where the device has them and the model is a hybrid.
 
     Raises:
         ValueError: for a request that the model's sequence cannot hold.
@@ -94,6 +97,7 @@ class Generation:
         codes: Sampling | Sequence[Sampling] | None = None,
         guidance: float = 1.0,
         score: bool = False,
+        graphs: bool | None = None,
     ) -> None:
         spec = self.spec = model.spec
         if not spec.merged:
@@ -121,6 +125,9 @@ class Generation:
         if isinstance(model, torch.nn.Module) and not model.training:
             pack_for_steps(model)
         self.state = model.init_state(len(both), self.device)
+        self._read_positions: Callable[..., tuple[Tensor, Any]] = model.hidden
+        if isinstance(model, HybridMamba) and (self.device.type == "cuda" if graphs is None else graphs):
+            self._read_positions = GraphedSteps(model).hidden
         self.last = torch.zeros(len(both), 0)  # (R, D) what the heads read
         self.nats: list[dict[str, tuple[float, int]]] = [{} for _ in self.rows]
         self.seconds, self.num_calls = 0.0, 0
@@ -163,7 +170,7 @@ class Generation:
         if self._twins:
             parts += [without_given(part, request) for part, request in zip(parts, self.requests, strict=True)]
         lengths = [len(part) for part in parts]
-        hidden, self.state = self.model.hidden(self.batcher.batch(parts), self.state)  # (R, L, D)
+        hidden, self.state = self._read_positions(self.batcher.batch(parts), self.state)  # (R, L, D)
         if min(lengths) == max(lengths) == 1:
             self.last = hidden[:, 0].float()
             return

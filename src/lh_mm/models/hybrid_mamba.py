@@ -112,6 +112,7 @@ class HybridMamba(nn.Module):
         # How it is computed, not what it is.
         self.recompute = False  # set by the trainer
         self.compiled: Callable[..., Any] | None = None
+        self.looks = True  # on the CPU a step looks at its values for work that it need not do; a graph cannot
         dim, tracks, books = config.dim, len(spec.audio_tracks), spec.num_codebooks
         events = len(spec.event_streams)
         # A position: event, its stream, FRAME or FILL, a hole's length, and the codes of every track.
@@ -226,14 +227,15 @@ class HybridMamba(nn.Module):
         if state is not None:
             state = state.with_room(batch.shape[1])
         x, sound = self._embed(batch, None if state is None else state.sound)
-        positions = positions_of(batch, state, active, self.config.time_aware)
+        looks = self.looks and not batch.kind.is_cuda
+        positions = positions_of(batch, state, active, self.config.time_aware, looks)
         if "*" in self.config.pattern:
             positions = replace(positions, rotary=self.rotary(batch.clock, positions.index))
         compiled = self.compiled if batch.shape[1] == 1 and state is not None and not torch.is_grad_enabled() else None
         lookup, keys = Lookup(None), None
         if "*" in self.config.pattern:
             known = None if state is None else state.keys
-            lookup, keys = look_up(positions, known, self.config.window, fixed=compiled is not None)
+            lookup, keys = look_up(positions, known, self.config.window, compiled is not None, not self.looks)
 
         h, after = (compiled or self.stack)(x, positions, lookup, () if state is None else state.layers)
         if state is None:
@@ -284,11 +286,11 @@ class HybridMamba(nn.Module):
         if self.code_vectors is not None and self.code_proj is not None:
             x = x + self.code_proj(self.code_vectors(batch.codes).flatten(-3))
         is_bos = kind == Kind.BOS
-        # On the CPU looking is cheaper than embedding in vain at every step; on a GPU it would wait.
-        if is_bos.is_cuda or is_bos.any():
+        looks = self.looks and not kind.is_cuda  # cheaper than embedding in vain at every step; a GPU would wait
+        if not looks or is_bos.any():
             x = x + self.header_embedding.of(batch.header, batch.document) * is_bos.unsqueeze(-1)
         if self.note_input is not None and batch.states is not None:
-            if is_bos.is_cuda:
+            if not looks:
                 x = x + self.note_input(batch.states)
             else:  # most positions have none
                 at = batch.states.any(-1).nonzero(as_tuple=True)

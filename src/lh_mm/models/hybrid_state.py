@@ -79,7 +79,7 @@ class HybridState:
 
 
 def positions_of(
-    batch: StreamBatch, state: HybridState | None, active: Tensor | None, time_constant: float | None
+    batch: StreamBatch, state: HybridState | None, active: Tensor | None, time_constant: float | None, looks: bool
 ) -> Positions:
     """Padding, documents and time of a call; the angles of attention are the model's to add.
 
@@ -88,6 +88,7 @@ def positions_of(
         state: of the positions before, or None.
         active: (B,) rows that advance, or None for all.
         time_constant: slots in which Mamba's decay is the usual one of a position; None where decay knows no time.
+        looks: whether values may be looked at, to see that nothing is padding.
     """
     index = torch.arange(batch.shape[1], device=batch.kind.device).unsqueeze(0)
     index = index.expand(batch.shape) if state is None else state.index.unsqueeze(1) + index
@@ -96,7 +97,7 @@ def positions_of(
         real = batch.kind != Kind.PAD
         if active is not None:
             real = real & active.unsqueeze(1)
-        if not real.is_cuda and bool(real.all()):
+        if looks and bool(real.all()):
             real = None
     if batch.header.roles.shape[1] > 1:
         document = batch.document

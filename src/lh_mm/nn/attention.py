@@ -87,7 +87,7 @@ class Lookup:
 
 
 def look_up(
-    positions: Positions, keys: KeyMap | None, window: int | None, fixed: bool = False
+    positions: Positions, keys: KeyMap | None, window: int | None, fixed: bool = False, static: bool = False
 ) -> tuple[Lookup, KeyMap | None]:
     """Plan a call: `keys` is the map before it (with room), the result holds the map behind it.
 
@@ -96,6 +96,7 @@ def look_up(
         keys: None where no state is kept.
         window: positions that a query sees, itself included; None for all.
         fixed: whether a plan for one position is made of tensors alone: compiled code has numbers built in.
+        static: whether one position's plan is the same whatever the cache holds, all of it read: for CUDA graphs.
     """
     index, length = positions.index, positions.index.shape[1]
     document = positions.document
@@ -106,7 +107,7 @@ def look_up(
 
     even = keys.even and positions.real is None
     documents = torch.zeros_like(index) if document is None else document
-    if even and length == 1 and document is None and not torch.is_grad_enabled():
+    if even and length == 1 and document is None and not torch.is_grad_enabled() and not static:
         slot = 1 + keys.most % keys.slots
         keys.index[:, slot], keys.document[:, slot] = index[:, 0], documents[:, 0]
         read = 1 + min(keys.most + 1, keys.slots)
@@ -134,7 +135,7 @@ def look_up(
         even=even,
     )
     if length == 1:
-        read = 1 + min(after.most, keys.slots)
+        read = 1 + (keys.slots if static else min(after.most, keys.slots))
         mask = _sees(index, after.index[:, :read], documents, after.document[:, :read], window)
         if positions.real is not None:  # a row without a position must see something, or it is not a number
             mask = mask | F.pad(~positions.real.unsqueeze(-1), (0, read - 1))
