@@ -10,6 +10,9 @@ It wants packages that would replace half of ours, so it lives in an environment
     python -m venv judge && judge/bin/pip install --no-deps basic-pitch==0.4.0
     judge/bin/pip install onnxruntime librosa mir_eval pretty_midi resampy scikit-learn "setuptools<82"
     judge/bin/python benchmarks/outside_judge.py RUN/crops
+
+With a soundfont (`--soundfont FILE`, any .sf2; `judge/bin/pip install --no-deps tinysoundfont`) there is one more row:
+the same notes, played by instruments that neither we nor the model made.
 """
 
 from __future__ import annotations
@@ -56,7 +59,37 @@ def interval(values: Sequence[float], pieces: Sequence[str], seed: int = 0) -> d
     return {"value": float(table.mean()), "low": float(low), "high": float(high), "num": len(values)}
 
 
-def judge(folder: Path) -> dict[str, Any]:
+def by_soundfont(midi: Any, soundfont: Path, path: Path) -> None:
+    """Notes of a `pretty_midi.PrettyMIDI` played by a soundfont, as a WAV file of 44.1 kHz."""
+    import soundfile
+    import tinysoundfont
+
+    rate = 44_100
+    synth = tinysoundfont.Synth(gain=-6, samplerate=rate)
+    bank = synth.sfload(str(soundfont))
+    events = []
+    channels = [c for c in range(16) if c != 9]
+    for i, track in enumerate(midi.instruments):
+        channel = 9 if track.is_drum else channels[i % len(channels)]
+        synth.program_select(
+            channel, bank, 128 if track.is_drum else 0, 0 if track.is_drum else track.program, track.is_drum
+        )
+        for note in track.notes:
+            events += [(note.end, 0, channel, note.pitch, 0), (note.start, 1, channel, note.pitch, note.velocity)]
+    parts, at = [], 0
+    for time_s, on, channel, pitch, velocity in [*sorted(events), (midi.get_end_time() + 1.0, 0, 0, 0, 0)]:
+        samples = round(time_s * rate) - at
+        if samples > 0:
+            parts.append(np.frombuffer(bytes(synth.generate(samples)), np.float32).reshape(-1, 2).mean(1))
+            at += samples
+        if on:
+            synth.noteon(channel, pitch, velocity)
+        else:
+            synth.noteoff(channel, pitch)
+    soundfile.write(path, np.concatenate(parts), rate)
+
+
+def judge(folder: Path, soundfont: Path | None) -> dict[str, Any]:
     """Every kept crop in every row.
 
     Raises:
@@ -68,11 +101,14 @@ def judge(folder: Path) -> dict[str, Any]:
 
     crops = json.loads((folder / "crops.json").read_text())
     model = Model(build_icassp_2022_model_path(FilenameSuffix.onnx))
-    truths = [notes_of(pretty_midi.PrettyMIDI(str(folder / f"{i}_notes.mid"))) for i in range(len(crops))]
-    pieces = [crop["piece"] for crop in crops]
-    scores: dict[str, list[float]] = {row: [] for row in (*ROWS, "shuffled")}
+    midis = [pretty_midi.PrettyMIDI(str(folder / f"{i}_notes.mid")) for i in range(len(crops))]
+    truths, pieces = [notes_of(midi) for midi in midis], [crop["piece"] for crop in crops]
+    names = ROWS if soundfont is None else ("soundfont", *ROWS)  # the last one is heard for `shuffled` too
+    scores: dict[str, list[float]] = {row: [] for row in (*names, "shuffled")}
     for i, crop in enumerate(crops):
-        for row in ROWS:
+        if soundfont is not None:
+            by_soundfont(midis[i], soundfont, folder / f"{i}_soundfont.wav")
+        for row in names:
             heard = notes_of(predict(str(folder / f"{i}_{row}.wav"), model)[1])
             scores[row].append(note_f1(truths[i], heard))
         others = [j for j, c in enumerate(crops) if c["style"] == crop["style"] and c["piece"] != crop["piece"]]
@@ -88,17 +124,23 @@ def judge(folder: Path) -> dict[str, Any]:
     reachable = rows["codec"]["value"] - rows["shuffled"]["value"] if "shuffled" in rows else 0.0
     share = (rows["generated"]["value"] - rows["shuffled"]["value"]) / reachable if reachable > 0 else None
     return {
-        "judge": "basic-pitch 0.4.0, ONNX, default thresholds", "tolerance_s": TOLERANCE_S, "rows": rows,
-        "share_of_reachable": share, "num_crops": len(crops), "num_pieces": len(set(pieces)),
-    }  # fmt: skip
+        "judge": "basic-pitch 0.4.0, ONNX, default thresholds",
+        "soundfont": None if soundfont is None else soundfont.name,
+        "tolerance_s": TOLERANCE_S,
+        "rows": rows,
+        "share_of_reachable": share,
+        "num_crops": len(crops),
+        "num_pieces": len(set(pieces)),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("crops", type=Path, help="the folder crops/ of an evaluation")
+    parser.add_argument("--soundfont", type=Path, help="a .sf2 file for a row of other instruments")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
-    result = judge(args.crops)
+    result = judge(args.crops, args.soundfont)
     path = args.crops / "outside_judge.json"
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     for row, value in result["rows"].items():
