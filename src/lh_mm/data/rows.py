@@ -12,11 +12,12 @@ from typing import Annotated, Protocol
 from pydantic import Field
 
 from lh_mm.core.streams import Row, SequenceSpec
+from lh_mm.data.bar_rows import MmmConfig
 from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.splits import Split
 from lh_mm.data.symbolic import ChoraleConfig, MusenetConfig, PerformanceConfig, RemiConfig
-from lh_mm.music.tokenizer import Tokenizer
+from lh_mm.music.tokenizer import Vocabulary
 from lh_mm.music.vocabulary import EventVocabulary
 
 
@@ -29,7 +30,7 @@ class RowSource(Protocol):
         ...
 
     @property
-    def vocabulary(self) -> EventVocabulary | Tokenizer:
+    def vocabulary(self) -> EventVocabulary | Vocabulary:
         """What the event ids mean; travels in the bundle."""
         ...
 
@@ -51,5 +52,6 @@ class RowSource(Protocol):
 
 
 SequenceConfig = Annotated[
-    MergedConfig | RemiConfig | PerformanceConfig | MusenetConfig | ChoraleConfig, Field(discriminator="kind")
+    MergedConfig | RemiConfig | PerformanceConfig | MusenetConfig | ChoraleConfig | MmmConfig,
+    Field(discriminator="kind"),
 ]

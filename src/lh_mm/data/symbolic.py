@@ -10,7 +10,7 @@ backbone's clock works as it does in merged sequences.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -174,6 +174,12 @@ class TokenRows:
             seconds = last_s - float(tokens.times_s[start])
             yield EvaluationRow(piece.id, "midi_only", self._window_row(piece, start, end), seconds, notes)
 
+    def sequences(self, split: Split) -> Iterator[tuple[NDArray[np.int32], int]]:
+        """Ids and number of notes of each piece of a split."""
+        for piece in self._pieces(split):
+            tokens = self._tokens(piece)
+            yield tokens.ids, tokens.num_notes
+
     def _pieces(self, split: Split) -> list[PieceInfo]:
         return [piece for piece in self.prepared.pieces(split) if piece.num_notes]
 
@@ -216,29 +222,54 @@ class TokenRows:
         if shift:
             ids = self.vocabulary.transposed(ids, shift)
         clocks = np.floor(tokens.times_s[shown:end] * self.spec.rate_hz + 1e-6).astype(np.int64)
-        ends = end == len(tokens)
-        length = len(ids) + 1 if ends else len(ids)  # the last token of a cut window needs no position
-        clock = np.concatenate([clocks[:1], clocks])[:length]
-        target = np.full(length, NO_TARGET, np.int64)
-        first = start - shown
-        target[first : len(ids)] = ids[first:]
-        if ends:
-            target[-1] = END
-        kind = np.full(length, Kind.EVENT, np.int8)
-        kind[0] = Kind.BOS
-        events = np.concatenate([[-1], ids])[:length]
-        none = np.zeros(length, np.int64)
-        empty = np.full((length, 0, 0), ZERO, np.int64)
-        num_frames = max(int(clock[-1] - clock[0]) + 1, 1)
-        merged = Merged(
-            kind, clock, clock, events, np.where(kind == Kind.EVENT, 0, -1), empty, none - 1, target, empty,
-            np.full(length, May.EVENT | May.END, np.int8), none, num_frames, int(clock[0]), int(clock[-1]),
-            length_known=False, is_start=shown == 0, names=(MIDI,),
-        )  # fmt: skip
         ids_of_controls = np.where(keep, control_ids(piece.record, self.spec.controls), 0)
         controls = [
             0 if shift and control.name == "key" else int(value)
             for control, value in zip(self.spec.controls, ids_of_controls, strict=True)
         ]
-        masks = np.packbits(self.vocabulary.legal(ids[: length - 1], is_start=shown == 0), axis=1)
-        return Row(merged, ("generated",), (0,), controls, event_mask=masks, is_crop=shown > 0)
+        legal = self.vocabulary.legal(ids[: len(ids) if end == len(tokens) else len(ids) - 1], is_start=shown == 0)
+        return row_of_tokens(
+            ids, clocks, first=start - shown, ends=end == len(tokens), is_start=shown == 0, controls=controls,
+            legal=legal,
+        )  # fmt: skip
+
+
+def row_of_tokens(
+    ids: NDArray[np.int64],
+    clocks: NDArray[np.int64],
+    *,
+    first: int,
+    ends: bool,
+    is_start: bool,
+    controls: Sequence[int],
+    legal: NDArray[np.bool_] | None,
+) -> Row:
+    """BOS and tokens as a row, each position with its next token as target.
+
+    Args:
+        ids, clocks: (T,) tokens and the slots they stand at.
+        first: tokens before it earn no loss.
+        ends: whether END follows the last one; otherwise the last needs no position.
+        is_start: whether they begin a piece.
+        controls: ids of BOS.
+        legal: (L, V + 2) what may be chosen at each position; None where everything may.
+    """
+    length = len(ids) + 1 if ends else len(ids)
+    clock = np.concatenate([clocks[:1], clocks])[:length]
+    target = np.full(length, NO_TARGET, np.int64)
+    target[first : len(ids)] = ids[first:]
+    if ends:
+        target[-1] = END
+    kind = np.full(length, Kind.EVENT, np.int8)
+    kind[0] = Kind.BOS
+    events = np.concatenate([[-1], ids])[:length]
+    none = np.zeros(length, np.int64)
+    empty = np.full((length, 0, 0), ZERO, np.int64)
+    low, high = int(clock.min()), int(clock.max())
+    merged = Merged(
+        kind, clock, clock, events, np.where(kind == Kind.EVENT, 0, -1), empty, none - 1, target, empty,
+        np.full(length, May.EVENT | May.END, np.int8), none, max(high - low + 1, 1), low, high,
+        length_known=False, is_start=is_start, names=(MIDI,),
+    )  # fmt: skip
+    masks = None if legal is None else np.packbits(legal, axis=1)
+    return Row(merged, ("generated",), (0,), controls, event_mask=masks, is_crop=not is_start)

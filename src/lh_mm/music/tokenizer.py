@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.music.chorale import Chorale
+from lh_mm.music.mmm import Mmm
 from lh_mm.music.musenet import Musenet
 from lh_mm.music.performance import Performance
 from lh_mm.music.remi import Remi
@@ -30,13 +31,29 @@ class Tokens(Protocol):
     def __len__(self) -> int: ...
 
 
-class Tokenizer(Protocol):
-    """Notes to ids; END, which is no token, is the id behind the last."""
+class Vocabulary(Protocol):
+    """What ids mean; END, which is no token, is the id behind the last."""
 
     @property
     def size(self) -> int:
         """Number of ids."""
         ...
+
+    def begins_note(self, ids: ArrayLike) -> NDArray[np.bool_]:
+        """Which ids stand for a note, one each, any shape."""
+        ...
+
+    def name(self, token: int) -> str:
+        """Readable."""
+        ...
+
+    def to_json(self) -> str:
+        """What a bundle stores; `kind` says which tokenizer it is of."""
+        ...
+
+
+class Tokenizer(Vocabulary, Protocol):
+    """Whole pieces to ids."""
 
     @property
     def period(self) -> int:
@@ -45,10 +62,6 @@ class Tokenizer(Protocol):
 
     def encode(self, score: Score) -> Tokens:
         """Tokens of a score."""
-        ...
-
-    def begins_note(self, ids: ArrayLike) -> NDArray[np.bool_]:
-        """Which ids stand for a note, one each, any shape."""
         ...
 
     def legal(self, ids: NDArray[np.int64], is_start: bool) -> NDArray[np.bool_]:
@@ -62,21 +75,13 @@ class Tokenizer(Protocol):
         """Every pitch but those of drums moved; unchanged where one would leave 0 .. 127."""
         ...
 
-    def name(self, token: int) -> str:
-        """Readable."""
-        ...
 
-    def to_json(self) -> str:
-        """What a bundle stores; `kind` says which tokenizer it is of."""
-        ...
-
-
-KINDS: dict[str, type[Remi] | type[Performance] | type[Musenet] | type[Chorale]] = {
-    "remi": Remi, "performance": Performance, "musenet": Musenet, "chorale": Chorale,
+KINDS: dict[str, type[Remi] | type[Performance] | type[Musenet] | type[Chorale] | type[Mmm]] = {
+    "remi": Remi, "performance": Performance, "musenet": Musenet, "chorale": Chorale, "mmm": Mmm,
 }  # fmt: skip
 
 
-def read_tokenizer(text: str) -> Remi | Performance | Musenet | Chorale:
+def read_tokenizer(text: str) -> Remi | Performance | Musenet | Chorale | Mmm:
     """The tokenizer that a bundle stores.
 
     Raises:

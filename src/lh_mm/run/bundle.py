@@ -35,7 +35,7 @@ from lh_mm.models.base import SequenceModel
 from lh_mm.models.encodec import SAFE_NAME, EncodecCodec, EncodecConfig
 from lh_mm.models.load import CONFIG_NAME, load_codec, save_codec
 from lh_mm.models.rvq_codec import RvqCodec
-from lh_mm.music.tokenizer import Tokenizer, read_tokenizer
+from lh_mm.music.tokenizer import Vocabulary, read_tokenizer
 from lh_mm.music.vocabulary import EventVocabulary
 from lh_mm.run.experiment import Experiment
 
@@ -61,7 +61,7 @@ class Bundle:
     manifest: Mapping[str, Any]
     experiment: Experiment
     spec: SequenceSpec
-    vocabulary: EventVocabulary | Tokenizer
+    vocabulary: EventVocabulary | Vocabulary
 
     @classmethod
     def load(cls, path: Path, model: type[Config] | None = None) -> Bundle:
@@ -142,7 +142,7 @@ class Bundle:
         return dict(read_json(self.path / SCORES)) if (self.path / SCORES).is_file() else {}
 
 
-def _vocabulary(text: str) -> EventVocabulary | Tokenizer:
+def _vocabulary(text: str) -> EventVocabulary | Vocabulary:
     """The vocabulary that a bundle stores: it says which kind it is."""
     return EventVocabulary.from_json(text) if json.loads(text)["kind"] == "events" else read_tokenizer(text)
 
@@ -152,7 +152,7 @@ def save_bundle(
     *,
     experiment: Experiment,
     spec: SequenceSpec,
-    vocabulary: EventVocabulary | Tokenizer,
+    vocabulary: EventVocabulary | Vocabulary,
     weights: Mapping[str, Tensor],
     codec: Codec | None,
     features: LogMelConfig | ConstantQConfig | None,

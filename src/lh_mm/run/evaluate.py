@@ -15,6 +15,7 @@ from typing import Any
 from lh_mm.core.config import validate
 from lh_mm.core.files import write_json
 from lh_mm.core.reproduce import environment
+from lh_mm.data.bar_rows import BarRows
 from lh_mm.data.prepared import PreparedSet
 from lh_mm.data.symbolic import TokenRows
 from lh_mm.evaluate.likelihood import fixed_rows, measure_likelihood
@@ -112,7 +113,7 @@ def measure(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, crop
             rows = fixed_rows(source, settings.split, settings.likelihood_rows, bundle.vocabulary.begins_note)
         likelihood = measure_likelihood(bundle.model, rows, bundle.spec)
         result["likelihood"] = likelihood.model_dump(mode="json")
-    if isinstance(source, TokenRows):
+    if isinstance(source, TokenRows | BarRows):
         if settings.ngram_order:
             result["floor"] = symbolic_floor(source, settings.split, settings.ngram_order)
         return result

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lh_mm.data.bar_rows import BarRows
+from lh_mm.data.splits import Split
 from lh_mm.data.symbolic import TokenRows
 from lh_mm.evaluate.ngram import WittenBell
 
 
-def symbolic_floor(source: TokenRows, split: str, max_order: int) -> dict[str, Any]:
+def symbolic_floor(source: TokenRows | BarRows, split: Split, max_order: int) -> dict[str, Any]:
     """Witten-Bell figures of a split; the order is chosen on `valid`.
 
     Args:
@@ -19,36 +20,26 @@ def symbolic_floor(source: TokenRows, split: str, max_order: int) -> dict[str, A
         split: what is measured.
         max_order: longest history.
     """
-    tokens = {name: _tokens(source, name) for name in {"train", "valid", split}}
+    names: tuple[Split, ...] = ("train", "valid", split)
+    tokens = {name: list(source.sequences(name)) for name in names}
     model = WittenBell([ids for ids, _ in tokens["train"]], source.vocabulary.size, max_order)
     by_order = model.nats([ids for ids, _ in tokens["valid"]]).mean(axis=1)
     order = int(by_order.argmin())
     measured = [ids for ids, _ in tokens[split]]
     nats = model.nats(measured)[order]
-    # The model's softmax runs over what the grammar allows; so does this one's.
-    size = source.vocabulary.size  # END is none of an n-gram's choices
-    legal = [source.vocabulary.legal(ids.astype(np.int64), is_start=True)[:-1, :size] for ids in measured]
-    legal_nats = model.legal_nats(measured, legal, order)
     num_notes = sum(notes for _, notes in tokens[split])
-    return {
+    floor = {
         "order": order,
         "valid_nats_per_token_by_order": by_order.tolist(),
         "test_nats_per_token": float(nats.mean()),
         "test_nats_per_note": float(nats.sum() / num_notes),
-        "test_nats_per_note_legal": float(legal_nats.sum() / num_notes),
         "tokens": len(nats),
         "notes": num_notes,
         "definition": "interpolated Witten-Bell n-gram over the same tokens, order chosen on valid; legal: "
         "each distribution cut to what the grammar allows, as the model's is",
     }
-
-
-def _tokens(source: TokenRows, split: str) -> list[tuple[NDArray[np.integer], int]]:
-    """Ids and number of notes of each piece."""
-    encoded: list[tuple[NDArray[np.integer], int]] = []
-    for piece in source.prepared.pieces(split):  # type: ignore[arg-type]
-        score = source.prepared.score(piece)
-        if score is not None and piece.num_notes:
-            tokens = source.vocabulary.encode(score)
-            encoded.append((tokens.ids, tokens.num_notes))
-    return encoded
+    if isinstance(source, TokenRows):  # where the model's softmax runs over what is legal, this one's does too
+        size = source.vocabulary.size  # END is none of an n-gram's choices
+        legal = [source.vocabulary.legal(ids.astype(np.int64), is_start=True)[:-1, :size] for ids in measured]
+        floor["test_nats_per_note_legal"] = float(model.legal_nats(measured, legal, order).sum() / num_notes)
+    return floor

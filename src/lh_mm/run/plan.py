@@ -11,11 +11,13 @@ from typing import Any
 import torch
 
 from lh_mm.core.streams import SequenceSpec, StreamSpec
+from lh_mm.data.bar_rows import MmmConfig
 from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.recipe import load_recipe
 from lh_mm.models.hybrid_mamba import HybridMambaConfig
 from lh_mm.models.load import load_codec
 from lh_mm.models.music_transformer import MusicTransformerConfig
+from lh_mm.music.mmm import Mmm
 from lh_mm.music.note_state import NUM_STATES
 from lh_mm.music.vocabulary import EventVocabulary
 from lh_mm.run.experiment import Experiment
@@ -69,7 +71,7 @@ def planned_spec(experiment: Experiment) -> tuple[SequenceSpec, str]:
     """The streams that the experiment's data will have, without preparing it, and what was assumed."""
     sequence = experiment.sequence
     if not isinstance(sequence, MergedConfig):
-        size = sequence.tokenizer((0, 1, 2)).size
+        size = Mmm().size if isinstance(sequence, MmmConfig) else sequence.tokenizer((0, 1, 2)).size
         return SequenceSpec((StreamSpec("midi", "midi", size),), 75.0, merged=False), "three instruments, no controls"
     recipe = load_recipe(experiment.data.recipe or "folder", _folder_overrides(experiment)).config
     rate_hz = recipe.rate_hz or 75.0
