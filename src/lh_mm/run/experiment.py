@@ -12,6 +12,7 @@ from lh_mm.core.config import Config, Loaded, load_config
 from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.rows import SequenceConfig
 from lh_mm.evaluate.settings import EvaluateConfig
+from lh_mm.models.hf import HfConfig
 from lh_mm.models.hybrid_mamba import HybridMambaConfig
 from lh_mm.models.music_transformer import MusicTransformerConfig
 from lh_mm.run.runs import find_file
@@ -21,7 +22,7 @@ from lh_mm.systems.optim import OptimConfig
 from lh_mm.systems.tracking import TrackingConfig
 from lh_mm.systems.trainer import TrainerConfig
 
-OURS = HybridMambaConfig | MusicTransformerConfig
+OURS = HybridMambaConfig | MusicTransformerConfig | HfConfig
 
 
 def _own_model(value: Any, read: ValidatorFunctionWrapHandler) -> Any:

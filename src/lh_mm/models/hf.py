@@ -1,0 +1,211 @@
+"""A causal transformer of the library `transformers` as a sequence model, for notes alone: GPT-2, Llama, Qwen, ...
+
+The body is theirs, from scratch by a configuration or with the weights of a folder; embedding, header and head are
+ours, so it reads any of our event vocabularies. The default shape is MMM's (Ens and Pasquier 2020, arXiv:2008.06048:
+GPT-2 with 6 layers of width 512, 8 heads, a window of 2,048). Their keys and values become a state as every model of
+ours has one; rows may be padded, packed or at rest, by a mask and by positions that count in each row.
+
+Nothing of a folder is executed: weights are read from safetensors, and code that comes with a model is refused.
+
+Shapes: B rows, L positions, K keys, D width, V event ids.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from lh_mm.core.config import Config, ConfigError
+from lh_mm.core.merge import Kind
+from lh_mm.core.streams import SequenceSpec, StreamBatch
+from lh_mm.models.base import Logits
+from lh_mm.models.header import HeaderEmbedding
+
+MMM_SHAPE = {"n_layer": 6, "n_head": 8, "n_embd": 512, "n_positions": 2049}
+"""One position more than the window: BOS stands before it."""
+
+
+class HfConfig(Config):
+    """A model of the library `transformers`."""
+
+    kind: Literal["hf"] = "hf"
+    architecture: str = "gpt2"
+    """Name of the architecture, as `gpt2`, `llama`, `qwen2`."""
+    shape: dict[str, Any] = Field(default_factory=lambda: dict(MMM_SHAPE))
+    """Settings of that architecture's own configuration, by its own names; the rest are its defaults."""
+    pretrained: str | None = None
+    """A folder of weights (or a name on the hub) whose body training begins with; `shape` is then not looked at."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Of embeddings, in training; the body has settings of its own."""
+
+    def build(self, spec: SequenceSpec) -> HfModel:
+        """A model for the streams of `spec`.
+
+        Raises:
+            ConfigError: `transformers` is not installed, or does not know the architecture or a setting.
+            ValueError: for streams of sound.
+        """
+        return HfModel(self, spec)
+
+
+@dataclass(frozen=True)
+class HfState:
+    """What the body remembers of each row.
+
+    Attributes:
+        layers: keys and values (B, H, K, W) of each layer.
+        index: (B, K) index in its row of each key, -1 for padding.
+        document: (B, K) its document.
+        count: (B,) positions so far.
+    """
+
+    layers: tuple[tuple[Tensor, Tensor], ...]
+    index: Tensor
+    document: Tensor
+    count: Tensor
+
+
+class HfModel(nn.Module):
+    """See the file's docstring; honours `models.base.SequenceModel`."""
+
+    chained = False
+
+    def __init__(self, config: HfConfig, spec: SequenceSpec) -> None:
+        super().__init__()
+        if spec.num_codebooks or spec.merged:
+            raise ValueError("a model of transformers reads notes with time tokens of their own: set sequence.kind")
+        self.config, self.spec = config, spec
+        self.recompute = False
+        self.body = _body(config)
+        their = self.body.config
+        self.dim = int(their.hidden_size)
+        self.num_layers = int(their.num_hidden_layers)
+        self.longest = int(their.max_position_embeddings)
+        self.event_embedding = nn.Embedding(spec.event_vocabulary_size + 2, self.dim)  # FRAME and END are never read
+        self.header_embedding = HeaderEmbedding(spec, self.dim)
+        self.dropout = nn.Dropout(config.dropout)
+        nn.init.normal_(self.event_embedding.weight, std=0.02)
+        parameters = inspect.signature(self.body.forward).parameters
+        self._cache_name = "cache" if "cache" in parameters else "past_key_values"
+
+    def hidden(
+        self, batch: StreamBatch, state: HfState | None = None, active: Tensor | None = None
+    ) -> tuple[Tensor, HfState | None]:
+        """(B, L, D) before the head, and the state; see `SequenceModel`.
+
+        Raises:
+            ValueError: for a row that is longer than the body's positions.
+        """
+        from transformers import DynamicCache
+
+        kind = batch.kind
+        real = kind != Kind.PAD if active is None else (kind != Kind.PAD) & active.unsqueeze(1)
+        start = torch.zeros_like(kind[:, :1]) if state is None else state.count.unsqueeze(1)
+        index = start + torch.arange(kind.shape[1], device=kind.device)
+        keys, documents = torch.where(real, index, -1), batch.document
+        if state is not None:
+            keys, documents = torch.cat([state.index, keys], 1), torch.cat([state.document, documents], 1)
+        if keys.shape[1] > self.longest and int(keys.max()) >= self.longest:
+            raise ValueError(
+                f"a row of {int(keys.max()) + 1} positions, but {self.config.architecture} has {self.longest}"
+            )
+        cache = None
+        if state is not None:
+            cache = DynamicCache(list(state.layers)) if state.layers[0][0].shape[2] else DynamicCache()
+        told: dict[str, Any] = {} if cache is None else {self._cache_name: cache}
+        h: Tensor = self.body(
+            inputs_embeds=self._embed(batch),
+            attention_mask=self._mask(index, batch.document, keys, documents),
+            position_ids=index.clamp(max=self.longest - 1),  # only padding lies beyond
+            use_cache=cache is not None,
+            **told,
+        ).last_hidden_state
+        if cache is None:
+            return h, None
+        assert state is not None
+        layers: list[tuple[Tensor, Tensor]] = [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[union-attr, misc]
+        return h, HfState(tuple(layers), keys, documents, state.count + real.sum(1))
+
+    def _mask(self, index: Tensor, document: Tensor, key: Tensor, of_key: Tensor) -> Tensor:
+        """(B, 1, L, K) zero where a query sees a key, the lowest number elsewhere."""
+        distance = index.unsqueeze(-1) - key.unsqueeze(1)
+        seen = (distance >= 0) & (key >= 0).unsqueeze(1) & (document.unsqueeze(-1) == of_key.unsqueeze(1))
+        seen |= ~seen.any(-1, keepdim=True)  # padding must see something, or it is not a number
+        low = torch.finfo(self.event_embedding.weight.dtype).min
+        return torch.zeros_like(seen, dtype=self.event_embedding.weight.dtype).masked_fill(~seen, low).unsqueeze(1)
+
+    def _embed(self, batch: StreamBatch) -> Tensor:
+        known = batch.event_id >= 0
+        x = self.event_embedding(batch.event_id.clamp(min=0)) * known.unsqueeze(-1)
+        is_bos = (batch.kind == Kind.BOS).unsqueeze(-1)
+        out: Tensor = self.dropout(x + self.header_embedding.of(batch.header, batch.document) * is_bos)
+        return out
+
+    def event_logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) to (..., V + 2), by the weights of the embedding."""
+        return F.linear(hidden, self.event_embedding.weight)
+
+    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None, entry: int | None = None) -> Tensor:
+        """Raises ValueError: there is no sound in these sequences."""
+        raise ValueError("this model's sequence has no codes")
+
+    def forward(self, batch: StreamBatch, state: HfState | None = None) -> tuple[Logits, HfState | None]:
+        """All heads at all positions."""
+        h, state = self.hidden(batch, state)
+        return Logits(self.event_logits(h), None), state
+
+    def step(self, batch: StreamBatch, state: HfState, active: Tensor | None = None) -> tuple[Logits, HfState]:
+        """`forward` for the rows that are active; the others keep their count and see no new key."""
+        h, after = self.hidden(batch, state, active)
+        assert after is not None
+        return Logits(self.event_logits(h), None), after
+
+    def init_state(
+        self,
+        rows: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        max_length: int | None = None,
+    ) -> HfState:
+        """The state before the first position; it grows with what is read."""
+        empty = torch.zeros(rows, 1, 0, 1, device=device, dtype=dtype)
+        none = torch.zeros(rows, 0, dtype=torch.int64, device=device)
+        count = torch.zeros(rows, dtype=torch.int64, device=device)
+        return HfState(((empty, empty),) * self.num_layers, none, none, count)
+
+    def num_parameters(self) -> int:
+        """Parameters, frozen or not."""
+        return sum(p.numel() for p in self.parameters())
+
+    def flops_per_position(self, length: int) -> float:
+        """Forward operations of a position in a sequence of `length`, the head included."""
+        matrices = sum(p.numel() for name, p in self.body.named_parameters() if p.dim() == 2 and "wpe" not in name)
+        matrices += self.event_embedding.weight.numel()
+        return 2.0 * matrices + self.num_layers * 4 * self.dim * (length + 1) / 2
+
+
+def _body(config: HfConfig) -> Any:
+    """The transformer without its embedding of words, which is never read."""
+    try:
+        from transformers import AutoConfig, AutoModel
+    except ImportError as error:
+        raise ConfigError("model", ["kind hf needs the library transformers: pip install 'lh_mm[hf]'"]) from error
+    if config.pretrained is not None:
+        body = AutoModel.from_pretrained(config.pretrained, use_safetensors=True, trust_remote_code=False)
+    else:
+        try:
+            known = AutoConfig.for_model(config.architecture)
+        except ValueError as error:
+            raise ConfigError("model", [f"architecture: transformers knows no '{config.architecture}'"]) from error
+        if unknown := [key for key in config.shape if not hasattr(known, key)]:
+            raise ConfigError("model", [f"shape.{key}: {config.architecture} has no such setting" for key in unknown])
+        small = {"vocab_size": 1, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+        body = AutoModel.from_config(AutoConfig.for_model(config.architecture, **{**config.shape, **small}))
+    body.set_input_embeddings(None)
+    return body
