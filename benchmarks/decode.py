@@ -97,7 +97,7 @@ def positions(threads: int, steps: int) -> list[Row]:
         for kv_heads in (4, 2)
     }
     for model in (hybrid, *peers.values()):
-        model.eval().requires_grad_(False)
+        model.eval().requires_grad_(False).half().float()  # as a bundle holds its weights: then they are packed
         pack_for_steps(model)
         model.compile_steps()
     size = f"{hybrid.num_parameters() / 1e6:.1f} M parameters, window {WINDOW}"
@@ -167,7 +167,7 @@ def main() -> None:
     with torch.inference_mode():
         rows = positions(args.threads, steps=120)
     rows += shipped(args.seconds)
-    hybrid = HybridMambaConfig(dim=192).build(SPEC).eval().requires_grad_(False)
+    hybrid = HybridMambaConfig(dim=192).build(SPEC).eval().requires_grad_(False).half().float()
     size = f"{hybrid.num_parameters() / 1e6:.1f} M parameters"
 
     num_frames = round(args.seconds * SPEC.rate_hz)

@@ -136,7 +136,9 @@ def whole_model(device: torch.device, experiment: str, rows: int, length: int, n
 
 def decoding(device: torch.device, dim: int, contexts: tuple[int, ...], steps: int) -> list[Row]:
     """Single steps of the windowed hybrid with a graph and without, in turns."""
-    model = HybridMambaConfig(dim=dim, pattern=HYBRID, heads=dim // 64, kv_heads=2, window=512, frontend=None)
+    model = HybridMambaConfig(
+        dim=dim, pattern=HYBRID, heads=dim // 64, kv_heads=min(2, dim // 64), window=512, frontend=None
+    )
     built = model.build(SPEC).to(device).eval().requires_grad_(False)
     graphed, rows = GraphedSteps(built), []
     for num_rows in (1, 16):

@@ -105,6 +105,7 @@ def judge(folder: Path, soundfont: Path | None) -> dict[str, Any]:
     truths, pieces = [notes_of(midi) for midi in midis], [crop["piece"] for crop in crops]
     names = ROWS if soundfont is None else ("soundfont", *ROWS)  # the last one is heard for `shuffled` too
     scores: dict[str, list[float]] = {row: [] for row in (*names, "shuffled")}
+    paired: list[int] = []  # crops that have another piece of their style
     for i, crop in enumerate(crops):
         if soundfont is not None:
             by_soundfont(midis[i], soundfont, folder / f"{i}_soundfont.wav")
@@ -117,12 +118,17 @@ def judge(folder: Path, soundfont: Path | None) -> dict[str, Any]:
                 others, key=lambda j: (abs(np.log2(crops[j]["tempo_bpm"] / crop["tempo_bpm"])), (j - i) % len(crops))
             )
             scores["shuffled"].append(note_f1(truths[j], heard))
+            paired.append(i)
         print(
             f"{i + 1}/{len(crops)} " + ", ".join(f"{row} {values[-1]:.3f}" for row, values in scores.items() if values)
         )
-    rows = {row: interval(values, pieces[: len(values)]) for row, values in scores.items() if values}
-    reachable = rows["codec"]["value"] - rows["shuffled"]["value"] if "shuffled" in rows else 0.0
-    share = (rows["generated"]["value"] - rows["shuffled"]["value"]) / reachable if reachable > 0 else None
+    rows = {row: interval(scores[row], pieces) for row in names}
+    share = None
+    if paired:  # of the crops that have all three
+        rows["shuffled"] = interval(scores["shuffled"], [pieces[i] for i in paired])
+        own, codec = (float(np.mean([scores[row][i] for i in paired])) for row in ("generated", "codec"))
+        chance = rows["shuffled"]["value"]
+        share = (own - chance) / (codec - chance) if codec > chance else None
     return {
         "judge": "basic-pitch 0.4.0, ONNX, default thresholds",
         "soundfont": None if soundfont is None else soundfont.name,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lh_mm.core.merge import END, Kind
-from lh_mm.core.streams import collate
+from lh_mm.core.streams import SequenceSpec, StreamSpec, collate
 from lh_mm.data.bar_rows import BarRows, MmmConfig
 from lh_mm.data.prepared import PreparedSet
 from lh_mm.models.hybrid_mamba import HybridMambaConfig
 from lh_mm.models.likelihood import head_sums
-from lh_mm.music.bars import DRUMS
+from lh_mm.music.bars import DRUMS, window_of
 from lh_mm.music.mmm import CONTROLS, FILL_IN, FILL_START, FIRST, TRACK_START, Mmm
 from lh_mm.music.mmm_grammar import MmmGrammar
 from lh_mm.run.prepare import prepare
@@ -94,11 +95,51 @@ def test_the_vocabulary_knows_the_densities_of_the_corpus(rows: BarRows) -> None
     assert set(CONTROLS) <= set(FIRST)
 
 
-def test_a_long_row_loses_tracks_and_never_its_end(prepared: PreparedSet) -> None:
+def test_a_long_row_loses_tracks_and_its_notes_are_those_it_holds(prepared: PreparedSet) -> None:
     rows = MmmConfig(length=128, bars=8).build(prepared)
     for index in range(10):
-        ids = rows.train_row(0, index).merged.event_id[1:]
-        assert len(ids) <= 128
+        target = rows.train_row(0, index).merged.event_target
+        assert len(target) <= 129
+        ids = target[target >= 0]
+        assert (ids == TRACK_START).sum() == 1 or target[-1] == END  # more than one only where all of them fit
+    for row, (ids, notes) in zip(rows.evaluation("train"), rows.sequences("train"), strict=True):
+        target = row.row.merged.event_target
+        assert np.array_equal(target[target >= 0], ids)
+        assert row.num_notes == notes == int(rows.vocabulary.begins_note(ids).sum())
+
+
+def test_a_transposed_row_says_no_key_and_controls_are_dropped(prepared: PreparedSet) -> None:
+    rows = MmmConfig(transpose=5, control_dropout=0.5).build(prepared)
+    names = [control.name for control in rows.spec.controls]
+    drawn = np.array([rows.train_row(0, index).controls for index in range(60)])
+    still = np.array(
+        [MmmConfig(control_dropout=0.0).build(prepared).train_row(0, index).controls for index in range(20)]
+    )
+    assert "key" in names
+    assert (still > 0).all()
+    assert (drawn[:, names.index("key")] > 0).mean() < 0.25
+    assert 0.3 < (drawn[:, names.index("style")] > 0).mean() < 0.7
+
+
+def test_a_bundles_densities_hold(rows: BarRows, prepared: PreparedSet) -> None:
+    known = Mmm({DRUMS: (1, 2, 3, 4, 5, 6, 7, 8, 9)})
+    assert BarRows(prepared, rows.config, rows.spec, known).vocabulary == known
+    other = SequenceSpec((StreamSpec("midi", "midi", 100),), prepared.rate_hz, merged=False)
+    with pytest.raises(ValueError, match="MMM has 485 ids, but the bundle was trained with 100"):
+        rows.config.build(prepared, other)
+
+
+def test_silence_in_a_piece_is_passed_over(rows: BarRows, prepared: PreparedSet) -> None:
+    piece = prepared.pieces("train")[0]
+    score = prepared.score(piece)
+    assert score is not None
+    notes = score.notes[:4].copy()
+    notes["start_beat"][3], notes["end_beat"][3] = 400.0, 401.0
+    patched = BarRows(prepared, rows.config, rows.spec)
+    patched._cache[piece.id] = replace(score, notes=notes)
+    starts = patched._starts(piece, hop=1)
+    assert starts
+    assert all(sum(len(track.notes) for track in window_of(patched._score(piece), first, 4).tracks) for first in starts)
 
 
 def test_a_backbone_reads_them(rows: BarRows) -> None:

@@ -108,6 +108,18 @@ def test_nothing_is_heard_before_its_time_or_from_another_document(architecture:
     assert not moved[10:].any()  # BOS and 9 tokens are the first document
 
 
+def test_layers_that_are_computed_again_have_the_same_gradients() -> None:
+    model, batch, found = model_of().train(), batch_of([12]), []
+    for recompute in (False, True):
+        model.recompute = recompute
+        model.zero_grad()
+        torch.manual_seed(1)
+        head_sums(model, batch).event_nats.backward()
+        found.append(model.body.h[0].mlp.c_fc.weight.grad.clone())
+    assert model.body.is_activation_checkpointing
+    assert torch.allclose(*found, atol=1e-5)
+
+
 def test_a_state_can_be_put_away() -> None:
     model, batch = model_of(), batch_of([12])
     with torch.no_grad():
@@ -128,6 +140,13 @@ def test_weights_of_a_folder_and_of_nobody(tmp_path: Path) -> None:
     ours = HfConfig(pretrained=str(tmp_path)).build(SPEC)
     assert torch.equal(ours.body.h[0].mlp.c_fc.weight, theirs.h[0].mlp.c_fc.weight)
     assert not any("wte" in name for name in ours.state_dict())
+    again = ours.config.build(SPEC)  # what a bundle holds: no folder, the same shape
+    assert ours.config.pretrained is None
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in ours.state_dict().items()}
+    with pytest.raises(ConfigError, match=r"pretrained: '.*nowhere' cannot be read"):
+        HfConfig(pretrained=str(tmp_path / "nowhere")).build(SPEC)
+    with pytest.raises(ConfigError, match="bloom is no transformer with positions"):
+        HfConfig(architecture="bloom", shape={"n_layer": 1, "hidden_size": 16, "n_head": 2}).build(SPEC)
     with pytest.raises(ConfigError, match="knows no 'gpt22'"):
         HfConfig(architecture="gpt22").build(SPEC)
     with pytest.raises(ConfigError, match=r"shape.n_layers: gpt2 has no such setting"):

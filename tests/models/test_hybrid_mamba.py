@@ -150,6 +150,7 @@ def test_step_by_step_is_the_whole(window: int | None, sizes: Any) -> None:
 def test_compiled_steps_are_the_steps(window: int | None) -> None:
     """Rows side by side, a row that rests, a cache that grows or is a ring; packed weights on both sides."""
     model, batch = model_of(window=window).requires_grad_(False), without_sound(batch_of(((24,), (24,))))
+    model.half().float()
     active = torch.tensor([True, False])
     pack_for_steps(model)
     outputs = []
@@ -177,6 +178,15 @@ def test_an_entry_alone_has_the_logits_it_has_among_all() -> None:
         whole = model.code_logits(hidden, *told)
         alone = [model.code_logits(hidden, *told, entry) for entry in range(K)]
         assert torch.allclose(torch.stack(alone, 1), whole[:, 0], atol=1e-5)
+
+
+def test_a_window_holds_after_its_cache_has_grown() -> None:
+    model, batch = model_of(window=6), without_sound(batch_of(((16,), (16,))))
+    with torch.no_grad():
+        whole, _ = model.hidden(batch)
+        for slots in (3, 5, 9):
+            stepped = in_parts(model, batch, range(1, batch.shape[1]), max_length=slots)
+            assert torch.allclose(stepped[real(batch)], whole[real(batch)], atol=1e-4)
 
 
 def test_gradients_pass_through_a_carried_state() -> None:

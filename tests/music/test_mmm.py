@@ -142,6 +142,14 @@ def test_tokens_by_hand() -> None:
     # Drawn in another order and with nothing told.
     turned = Mmm().encode(window, order=[1, 0], controls=[{}, {}]).ids.tolist()
     assert turned[2:6] == [1, FIRST["INST"] + DRUMS, 3, FIRST["TIME_DELTA"] + 11]
+    for controls, message in (
+        ({"DENSTY": 1}, "unknown control DENSTY"), ({"DENSITY": 12}, r"DENSITY should lie in 0\.\.9, got 12"),
+        ({"MIN_POLYPHONY": 0}, r"MIN_POLYPHONY should lie in 1\.\.10, got 0"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            Mmm().encode(window, controls=[controls, {}])
+    with pytest.raises(ValueError, match="no bar 1 of track 1"):
+        Mmm().encode(window, [(1, 1)], order=[0])
     with pytest.raises(ValueError, match="no bar 4 of track 0"):
         Mmm().encode(window, [(0, 4)])
     with pytest.raises(ValueError, match="4 or 8 bars, got 3"):
@@ -154,7 +162,12 @@ def test_what_is_not_legal_is_an_error_or_counted() -> None:
         Mmm().decode(ids, LINES)
     problems: dict[str, int] = {}
     Mmm().decode(ids, LINES, problems)
-    assert problems == {"illegal": 1}
+    assert problems == {"illegal": 1, "unfinished": 1}
+    whole = Mmm().encode(Window((track(0, (0, 4, 60)),), LINES)).ids
+    with pytest.raises(ValueError, match="end too early"):
+        Mmm().decode(whole[:-1], LINES)
+    with pytest.raises(ValueError, match="4 or 8 bars, got 2"):
+        MmmGrammar(LINES[:3])
 
 
 def test_a_bundle_holds_the_densities() -> None:
@@ -168,6 +181,16 @@ def test_a_bundle_holds_the_densities() -> None:
     assert Mmm().controls_of(window.tracks[0], window)["DENSITY"] == 8
 
 
+def test_a_note_held_through_open_bars_ends_before_the_first() -> None:
+    window = Window((track(0, (40, 110, 60), (120, 130, 60)),), LINES)
+    ids = Mmm().encode(window, [(0, 1), (0, 2)]).ids.tolist()
+    back, fills = Mmm().decode(ids, LINES)
+    assert back.tracks[0].notes.tolist() == [[40, 48, 60]]
+    assert fills[(0, 2)].tolist() == [[120, 130, 60]]
+    ids = Mmm().encode(Window((track(0, (40, 110, 60), (150, 160, 60)),), LINES), [(0, 1), (0, 2)]).ids.tolist()
+    assert Mmm().decode(ids, LINES)[0].tracks[0].notes.tolist() == [[40, 48, 60], [150, 160, 60]]
+
+
 def test_windows_reach_the_end() -> None:
     assert window_starts(4, 2, 2) == [0, 2]
     assert window_starts(5, 4, 4) == [0, 1]
@@ -179,6 +202,8 @@ def test_bars_follow_meters_and_upbeats() -> None:
     rows = [{"start_beat": beat, "end_beat": beat + 1, "pitch": 60} for beat in (-1.0, 0.0, 4.0, 7.0)]
     piece = score(rows, (Meter(0.0, 4, 4), Meter(4.0, 3, 4)))
     assert bar_lines(piece).tolist() == [-4.0, 0.0, 4.0, 7.0, 10.0]
+    silent = score(rows[:2], (Meter(0.0, 4, 4), Meter(40.0, 3, 4)))
+    assert bar_lines(silent).tolist() == [-4.0, 0.0, 4.0]  # no bars for a meter behind the last note
     window = window_of(piece, 0, 4)
     assert window.lines.tolist() == [0, 48, 96, 132, 168]
     assert window.first_beat == -4.0

@@ -46,7 +46,9 @@ def test_an_evaluation_says_what_it_was_made_of(evaluated: Path) -> None:
     assert rows["original"]["onset_f1_50ms"]["num"] == 2
     assert evaluation["transcription"]["num_crops"] == 1
     assert evaluation["infill"]["num_crops"] == 1
-    assert 0 <= evaluation["infill"]["own"]["value"] <= 1
+    found = [evaluation["infill"][row] for row in ("own", "drums")]  # a short hole may lack notes of one kind
+    assert all(row is None or 0 <= row["value"] <= 1 for row in found)
+    assert any(found)
     assert "grid" in evaluation["music"]["generated"]["scale_consistency"]
     assert evaluation["speed"]["realtime"] > 0
     assert read_json(evaluated / "bundle" / "scores.json")["four_rows"] == evaluation["four_rows"]

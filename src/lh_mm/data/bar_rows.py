@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ from lh_mm.music.bars import (
     window_of,
     window_starts,
 )
-from lh_mm.music.mmm import Hole, Mmm, MmmTokens
+from lh_mm.music.mmm import SIZE, Hole, Mmm, MmmTokens
 from lh_mm.music.score import Score
 
 _DRAWS = 8
@@ -60,7 +60,7 @@ class MmmConfig(Config):
     fill_share: float = Field(0.75, ge=0, le=1)
     """Share of the training rows with open bars."""
     control_dropout: float = Field(0.3, ge=0, le=1)
-    """Share of each control of a track left out."""
+    """Share of each control of a track, and of the piece, left out."""
     transpose: int = Field(0, ge=0, le=11)
     """Training windows are moved by up to so many semitones either way, drums never."""
 
@@ -76,26 +76,32 @@ class BarRows:
         prepared: a set with notes; sound is not used.
         config: settings.
         parent: streams of a bundle whose weights are used.
+        known: the bundle's tokenizer, whose densities then hold.
 
     Raises:
-        ValueError: no training piece has notes.
+        ValueError: no training piece has notes, or the bundle was trained with another vocabulary.
     """
 
     prepared: PreparedSet
     config: MmmConfig
     parent: SequenceSpec | None = None
+    known: Mmm | None = None
 
     def __post_init__(self) -> None:
+        if self.parent is not None and self.parent.event_vocabulary_size != SIZE:
+            raise ValueError(f"MMM has {SIZE} ids, but the bundle was trained with {self.parent.event_vocabulary_size}")
         if not self._pieces("train"):
             raise ValueError(f"{self.prepared.path} has no training piece with notes")
 
     @cached_property
     def vocabulary(self) -> Mmm:
         """The tokenizer, with the deciles of density of the training pieces' instruments."""
+        if self.known is not None:
+            return self.known
         values: dict[int, list[int]] = defaultdict(list)
         for piece in self._pieces("train"):
-            score, num_bars = self._score(piece)
-            for first in window_starts(num_bars, self.config.bars, self.config.bars):
+            score = self._score(piece)
+            for first in self._starts(piece):
                 window = window_of(score, first, self.config.bars)
                 for track in window.tracks:
                     if len(track.notes):
@@ -116,11 +122,11 @@ class BarRows:
         rng = np.random.default_rng([seed, 1, index])
         pieces = self._pieces("train")
         piece = pieces[int(rng.choice(len(pieces), p=self._chances))]
-        score, num_bars = self._score(piece)
+        score, starts = self._score(piece), self._starts(piece, hop=1)
         for _ in range(_DRAWS):
-            first = int(rng.integers(0, max(1, num_bars - self.config.bars + 1)))
-            window = self._drawn(window_of(score, first, self.config.bars), rng)
-            if len(window.tracks) and _filled_share(window) >= self.config.min_filled:
+            first = starts[int(rng.integers(len(starts)))]
+            window, shift = self._drawn(window_of(score, first, self.config.bars), rng)
+            if _filled_share(window) >= self.config.min_filled:
                 break
         holes = _draw_holes(window, rng) if rng.random() < self.config.fill_share else []
         controls = [
@@ -129,17 +135,18 @@ class BarRows:
         ]
         order = rng.permutation(len(window.tracks)).tolist()
         tokens = self.vocabulary.encode(window, holes, order, controls)
-        while len(tokens) >= self.config.length and len(order) > 1:
+        while len(tokens) > self.config.length and len(order) > 1:
             order.pop()
             kept = [hole for hole in holes if hole[0] in order]
             tokens = self.vocabulary.encode(window, kept, order, controls)
-        return self._row(piece, score, window, tokens)
+        keep = rng.random(len(self.spec.controls)) >= self.config.control_dropout
+        return self._row(piece, score, window, tokens, keep, shift)
 
     def valid_row(self, index: int, split: Split = "valid") -> Row:
         """Window `index` of a split, in a fixed random order that begins again at its end."""
         windows = self._windows(split)
-        piece, first = windows[int(np.random.default_rng(1).permutation(len(windows))[index % len(windows)])]
-        return self._whole(piece, first)[0]
+        order = np.random.default_rng(1).permutation(len(windows))
+        return self._whole(*windows[int(order[index % len(windows)])])[0]
 
     def has(self, split: Split) -> bool:
         """Whether some piece of a split has notes."""
@@ -149,47 +156,57 @@ class BarRows:
         """Windows that hold every bar of a split, the last one of a piece with bars of the one before it if need be."""
         for piece, first in self._windows(split):
             row, window, tokens = self._whole(piece, first)
-            score, _ = self._score(piece)
+            score = self._score(piece)
             edges = score.tempo_map.to_seconds(window.first_beat + window.lines[[0, -1]] / TICKS_PER_BEAT)
-            yield EvaluationRow(piece.id, "midi_only", row, float(edges[1] - edges[0]), tokens.num_notes)
+            notes = int(self.vocabulary.begins_note(tokens.ids).sum())
+            yield EvaluationRow(piece.id, "midi_only", row, float(edges[1] - edges[0]), notes)
 
     def sequences(self, split: Split) -> Iterator[tuple[NDArray[np.int32], int]]:
         """Ids and number of notes of each of these windows."""
         for piece, first in self._windows(split):
             _, _, tokens = self._whole(piece, first)
-            yield tokens.ids, tokens.num_notes
+            yield tokens.ids, int(self.vocabulary.begins_note(tokens.ids).sum())
 
     def _whole(self, piece: PieceInfo, first: int) -> tuple[Row, Window, MmmTokens]:
-        score, _ = self._score(piece)
+        """A window's row, and its tokens as far as the row holds them."""
+        score = self._score(piece)
         window = window_of(score, first, self.config.bars)
         window = _with_tracks(window, [i for i, track in enumerate(window.tracks) if len(track.notes)])
         tokens = self.vocabulary.encode(window)
-        while len(tokens) >= self.config.length and len(window.tracks) > 1:
+        while len(tokens) > self.config.length and len(window.tracks) > 1:
             window = _with_tracks(window, range(len(window.tracks) - 1))
             tokens = self.vocabulary.encode(window)
-        return self._row(piece, score, window, tokens), window, tokens
+        row = self._row(piece, score, window, tokens, np.ones(len(self.spec.controls), bool), 0)
+        kept = slice(0, self.config.length)
+        return row, window, MmmTokens(tokens.ids[kept], tokens.ticks[kept], tokens.num_notes)
 
-    def _row(self, piece: PieceInfo, score: Score, window: Window, tokens: MmmTokens) -> Row:
+    def _row(
+        self, piece: PieceInfo, score: Score, window: Window, tokens: MmmTokens, keep: NDArray[np.bool_], shift: int
+    ) -> Row:
         ids, ticks = tokens.ids[: self.config.length].astype(np.int64), tokens.ticks[: self.config.length]
         times_s = score.tempo_map.to_seconds(window.first_beat + ticks / TICKS_PER_BEAT)
         clocks = np.floor(times_s * self.spec.rate_hz + 1e-6).astype(np.int64)
+        told = np.where(keep, control_ids(piece.record, self.spec.controls), 0)
+        controls = [
+            0 if shift and control.name == "key" else int(value)
+            for control, value in zip(self.spec.controls, told, strict=True)
+        ]
         return row_of_tokens(
-            ids, clocks, first=0, ends=len(tokens) <= self.config.length, is_start=True,
-            controls=control_ids(piece.record, self.spec.controls), legal=None,
-        )  # fmt: skip
+            ids, clocks, first=0, ends=len(tokens) <= self.config.length, is_start=True, controls=controls, legal=None
+        )
 
-    def _drawn(self, window: Window, rng: np.random.Generator) -> Window:
-        """Tracks with notes, at most `max_tracks` of them, transposed where that leaves every pitch in range."""
+    def _drawn(self, window: Window, rng: np.random.Generator) -> tuple[Window, int]:
+        """Tracks with notes, at most `max_tracks` of them, and by how much they are transposed: not out of range."""
         heard = [i for i, track in enumerate(window.tracks) if len(track.notes)]
         chosen = sorted(rng.permutation(heard)[: self.config.max_tracks].tolist())
         window = _with_tracks(window, chosen)
         shift = int(rng.integers(-self.config.transpose, self.config.transpose + 1))
         pitched = [track.notes[:, 2] for track in window.tracks if track.instrument != DRUMS]
         if not shift or any(p.min() + shift < 0 or p.max() + shift > 127 for p in pitched):
-            return window
+            return window, 0
         move = np.array([0, 0, shift])
         tracks = (t if t.instrument == DRUMS else BarTrack(t.instrument, t.notes + move) for t in window.tracks)
-        return Window(tuple(tracks), window.lines, window.first_beat)
+        return Window(tuple(tracks), window.lines, window.first_beat), shift
 
     def _pieces(self, split: Split) -> list[PieceInfo]:
         return [piece for piece in self.prepared.pieces(split) if piece.num_notes]
@@ -200,25 +217,34 @@ class BarRows:
         return notes / notes.sum()
 
     @cached_property
-    def _scores(self) -> dict[str, tuple[Score, int]]:
+    def _cache(self) -> dict[str, Any]:
         return {}
 
-    def _score(self, piece: PieceInfo) -> tuple[Score, int]:
-        """A piece and the number of its bars."""
-        if piece.id not in self._scores:
-            score = self.prepared.score(piece)
-            assert score is not None
-            self._scores[piece.id] = (score, max(1, len(bar_lines(score)) - 1))
-        return self._scores[piece.id]
+    def _score(self, piece: PieceInfo) -> Score:
+        if piece.id not in self._cache:
+            self._cache[piece.id] = self.prepared.score(piece)
+        score: Score = self._cache[piece.id]
+        return score
+
+    def _starts(self, piece: PieceInfo, hop: int | None = None) -> list[int]:
+        """First bars of the piece's windows that have notes; side by side, or `hop` bars apart."""
+        key = f"{piece.id} {hop}"
+        if key not in self._cache:
+            score, bars = self._score(piece), self.config.bars
+            lines = bar_lines(score)
+            ticks = np.rint((score.notes["start_beat"][:, None] - lines[0]) * TICKS_PER_BEAT)
+            edges = np.rint((lines - lines[0]) * TICKS_PER_BEAT)
+            heard = np.unique(np.searchsorted(edges, ticks, side="right") - 1)
+            starts = window_starts(max(1, len(lines) - 1), bars, hop or bars)
+            self._cache[key] = [first for first in starts if ((heard >= first) & (heard < first + bars)).any()]
+        found: list[int] = self._cache[key]
+        return found
 
     def _windows(self, split: Split) -> list[tuple[PieceInfo, int]]:
-        bars = self.config.bars
-        return [
-            (piece, first)
-            for piece in self._pieces(split)
-            for first in window_starts(self._score(piece)[1], bars, bars)
-            if any(len(track.notes) for track in window_of(self._score(piece)[0], first, bars).tracks)
-        ]
+        if split not in self._cache:
+            self._cache[split] = [(piece, first) for piece in self._pieces(split) for first in self._starts(piece)]
+        found: list[tuple[PieceInfo, int]] = self._cache[split]
+        return found
 
 
 def _with_tracks(window: Window, chosen: range | list[int]) -> Window:

@@ -27,6 +27,8 @@ from lh_mm.core.streams import SequenceSpec, StreamBatch
 from lh_mm.models.base import Logits
 from lh_mm.models.header import HeaderEmbedding
 
+_SMALL: dict[str, Any] = {"vocab_size": 1, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+"""Words are never read."""
 MMM_SHAPE = {"n_layer": 6, "n_head": 8, "n_embd": 512, "n_positions": 2049}
 """One position more than the window: BOS stands before it."""
 
@@ -40,7 +42,8 @@ class HfConfig(Config):
     shape: dict[str, Any] = Field(default_factory=lambda: dict(MMM_SHAPE))
     """Settings of that architecture's own configuration, by its own names; the rest are its defaults."""
     pretrained: str | None = None
-    """A folder of weights (or a name on the hub) whose body training begins with; `shape` is then not looked at."""
+    """A folder of weights (or a name on the hub) whose body training begins with; architecture and shape are then
+    its own. A bundle holds them and not this place."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Of embeddings, in training; the body has settings of its own."""
 
@@ -80,17 +83,21 @@ class HfModel(nn.Module):
         super().__init__()
         if spec.num_codebooks or spec.merged:
             raise ValueError("a model of transformers reads notes with time tokens of their own: set sequence.kind")
-        self.config, self.spec = config, spec
-        self.recompute = False
+        self.spec = spec
         self.body = _body(config)
         their = self.body.config
-        self.dim = int(their.hidden_size)
-        self.num_layers = int(their.num_hidden_layers)
-        self.longest = int(their.max_position_embeddings)
+        self.config = config if config.pretrained is None else _resolved(config, their)
+        names = ("hidden_size", "num_hidden_layers", "max_position_embeddings")
+        if not all(hasattr(their, name) for name in names):
+            raise ConfigError(
+                "model", [f"architecture: {their.model_type} is no transformer with positions of its own"]
+            )
+        self.dim, self.num_layers, self.longest = (int(getattr(their, name)) for name in names)
         self.event_embedding = nn.Embedding(spec.event_vocabulary_size + 2, self.dim)  # FRAME and END are never read
         self.header_embedding = HeaderEmbedding(spec, self.dim)
         self.dropout = nn.Dropout(config.dropout)
         nn.init.normal_(self.event_embedding.weight, std=0.02)
+        self.recompute = False
         parameters = inspect.signature(self.body.forward).parameters
         self._cache_name = "cache" if "cache" in parameters else "past_key_values"
 
@@ -112,9 +119,11 @@ class HfModel(nn.Module):
         if state is not None:
             keys, documents = torch.cat([state.index, keys], 1), torch.cat([state.document, documents], 1)
         if keys.shape[1] > self.longest and int(keys.max()) >= self.longest:
-            raise ValueError(
-                f"a row of {int(keys.max()) + 1} positions, but {self.config.architecture} has {self.longest}"
-            )
+            name = self.body.config.model_type
+            raise ValueError(f"a row of {int(keys.max()) + 1} positions, but {name} has {self.longest}")
+        if self.recompute != self.body.is_activation_checkpointing:
+            switch = "enable" if self.recompute else "disable"
+            getattr(self.body, f"activation_checkpointing_{switch}")()
         cache = None
         if state is not None:
             cache = DynamicCache(list(state.layers)) if state.layers[0][0].shape[2] else DynamicCache()
@@ -190,6 +199,14 @@ class HfModel(nn.Module):
         return 2.0 * matrices + self.num_layers * 4 * self.dim * (length + 1) / 2
 
 
+def _resolved(config: HfConfig, their: Any) -> HfConfig:
+    """The same model without its place: what differs from the architecture's defaults is the shape."""
+    plain = ("str", "int", "float", "bool")
+    shape = {k: v for k, v in their.to_diff_dict().items() if type(v).__name__ in plain and hasattr(their, k)}
+    kept = {k: v for k, v in shape.items() if k not in ("model_type", "transformers_version", "dtype", *_SMALL)}
+    return config.model_copy(update={"architecture": their.model_type, "shape": kept, "pretrained": None})
+
+
 def _body(config: HfConfig) -> Any:
     """The transformer without its embedding of words, which is never read."""
     try:
@@ -197,7 +214,11 @@ def _body(config: HfConfig) -> Any:
     except ImportError as error:
         raise ConfigError("model", ["kind hf needs the library transformers: pip install 'lh_mm[hf]'"]) from error
     if config.pretrained is not None:
-        body = AutoModel.from_pretrained(config.pretrained, use_safetensors=True, trust_remote_code=False)
+        try:
+            body = AutoModel.from_pretrained(config.pretrained, use_safetensors=True, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise ConfigError("model", [f"pretrained: '{config.pretrained}' cannot be read: {first}"]) from error
     else:
         try:
             known = AutoConfig.for_model(config.architecture)
@@ -205,7 +226,6 @@ def _body(config: HfConfig) -> Any:
             raise ConfigError("model", [f"architecture: transformers knows no '{config.architecture}'"]) from error
         if unknown := [key for key in config.shape if not hasattr(known, key)]:
             raise ConfigError("model", [f"shape.{key}: {config.architecture} has no such setting" for key in unknown])
-        small = {"vocab_size": 1, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-        body = AutoModel.from_config(AutoConfig.for_model(config.architecture, **{**config.shape, **small}))
+        body = AutoModel.from_config(AutoConfig.for_model(config.architecture, **{**config.shape, **_SMALL}))
     body.set_input_embeddings(None)
     return body

@@ -70,9 +70,11 @@ def bar_lines(score: Score) -> NDArray[np.float64]:
     if not len(score.notes):
         return np.zeros(1)
     first, last = float(score.notes["start_beat"].min()), float(score.notes["end_beat"].max())
-    lines, meters = [], score.meters
+    lines, meters, beat = [], score.meters, 0.0
     for i, meter in enumerate(meters):
-        end = meters[i + 1].start_beat if i + 1 < len(meters) else last + 1e-6
+        if i and meter.start_beat >= last:
+            break
+        end = min(meters[i + 1].start_beat, last) if i + 1 < len(meters) else last
         beat = meter.start_beat
         if i == 0 and first < beat:  # an upbeat: bars of the first meter before it
             beat -= np.ceil((beat - first) / meter.bar_beats - 1e-9) * meter.bar_beats

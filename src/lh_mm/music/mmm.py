@@ -156,15 +156,15 @@ class Mmm:
             raise ValueError(f"windows have {' or '.join(map(str, BAR_COUNTS))} bars, got {window.num_bars}")
         order = range(len(window.tracks)) if order is None else order
         for index, bar in holes:
-            if not (0 <= index < len(window.tracks) and 0 <= bar < window.num_bars):
-                raise ValueError(f"there is no bar {bar} of track {index} in this window")
+            if index not in order or not (0 <= index < len(window.tracks) and 0 <= bar < window.num_bars):
+                raise ValueError(f"there is no bar {bar} of track {index} among the tracks that are written")
         ids = [PIECE_START, FIRST["NUM_BARS"] + BAR_COUNTS.index(window.num_bars)]
         ticks = [0, 0]
         for index in order:
             track = window.tracks[index]
             told = self.controls_of(track, window) if controls is None else controls[index]
             head = [TRACK_START, FIRST["INST"] + track.instrument]
-            head += [FIRST[name] + told[name] - _LOWEST.get(name, 0) for name in CONTROLS if name in told]
+            head += _told(told)
             ids += head
             ticks += [0] * len(head)
             open_bars = {bar for t, bar in holes if t == index}
@@ -210,6 +210,17 @@ class Mmm:
         return read(self, np.asarray(ids).tolist(), lines, problems)
 
 
+def _told(controls: Mapping[str, int]) -> list[int]:
+    """Ids of a track's controls. Raises ValueError for one that is not, or a value out of range."""
+    for name, value in controls.items():
+        if name not in CONTROLS:
+            raise ValueError(f"unknown control {name}; a track has {', '.join(CONTROLS)}")
+        low = _LOWEST.get(name, 0)
+        if not low <= value < low + dict(_BLOCKS)[name]:
+            raise ValueError(f"{name} should lie in {low}..{low + dict(_BLOCKS)[name] - 1}, got {value}")
+    return [FIRST[name] + controls[name] - _LOWEST.get(name, 0) for name in CONTROLS if name in controls]
+
+
 def in_order(holes: Collection[Hole], order: Sequence[int]) -> list[Hole]:
     """Holes as their bars stand in the tokens: by track as written, then by bar."""
     at = {track: i for i, track in enumerate(order)}
@@ -231,7 +242,7 @@ def filled(window: Window, fills: Mapping[Hole, NDArray[np.int64]]) -> Window:
 def _without(track: BarTrack, window: Window, open_bars: Collection[int]) -> NDArray[np.int64]:
     """The notes that are shown: none that begin in an open bar, and none held into one."""
     notes = track.notes[~np.isin(window.bar_of(track.notes[:, 0]), list(open_bars))].copy()
-    for bar in open_bars:
+    for bar in sorted(open_bars, reverse=True):  # a note held into several ends before the first of them
         begin, end = window.lines[bar], window.lines[bar + 1]
         held = (notes[:, 0] < begin) & (notes[:, 1] > begin) & (notes[:, 1] <= end)
         notes[held, 1] = begin

@@ -46,14 +46,17 @@ class MmmGrammar:
         tracks: notes (on, off, pitch) of each track so far, with its instrument.
         holes: bars left open, in order.
         fills: notes of each hole that has been filled.
+        state: what came last, in a word.
     """
 
     def __init__(self, lines: NDArray[np.int64] | None = None, max_tracks: int = 16) -> None:
+        if lines is not None and len(lines) - 1 not in BAR_COUNTS:
+            raise ValueError(f"windows have {' or '.join(map(str, BAR_COUNTS))} bars, got {len(lines) - 1}")
         self.lines, self.max_tracks = lines, max_tracks
         self.tracks: list[tuple[int, list[tuple[int, int, int]]]] = []
         self.holes: list[Hole] = []
         self.fills: dict[Hole, list[tuple[int, int, int]]] = {}
-        self._state = "start"
+        self.state = "start"
         self._lines = np.zeros(1, np.int64) if lines is None else lines
         self._bar = self._begin = self._now = self._end = 0
         self._order = (0, -1)  # of the last event at this time: (0 off, 1 on) and pitch
@@ -64,12 +67,12 @@ class MmmGrammar:
     @property
     def may_end(self) -> bool:
         """Whether END may follow: a track is there, and every open bar is filled."""
-        return self._state in ("track_end", "fill_end") and len(self.fills) == len(self.holes)
+        return self.state in ("track_end", "fill_end") and len(self.fills) == len(self.holes)
 
     def mask(self) -> NDArray[np.bool_]:
         """(size,) True where a token may come next."""
         mask = np.zeros(SIZE, bool)
-        match self._state:
+        match self.state:
             case "start":
                 mask[PIECE_START] = True
             case "piece":
@@ -109,36 +112,36 @@ class MmmGrammar:
             ValueError: if it may not come next.
         """
         if not (0 <= token < SIZE and self.mask()[token]):
-            raise ValueError(f"token {token} may not follow ({self._state})")
+            raise ValueError(f"token {token} may not follow ({self.state})")
         if token == PIECE_START:
-            self._state = "piece"
+            self.state = "piece"
         elif token == TRACK_START:
-            self._state, self._bar, self._last_control = "track_start", 0, -1
+            self.state, self._bar, self._last_control = "track_start", 0, -1
         elif token == BAR_START:
-            self._state = "bar"
+            self.state = "bar"
             self._go_to(self._bar)
         elif token == FILL_IN:
-            self._state = "fill_in"
+            self.state = "fill_in"
             self.holes.append((len(self.tracks) - 1, self._bar))
         elif token == BAR_END:
-            self._state, self._bar = "bar_end", self._bar + 1
+            self.state, self._bar = "bar_end", self._bar + 1
         elif token == TRACK_END:
-            self._state = "track_end"
+            self.state = "track_end"
             self._close_all(int(self._lines[-1]), self.tracks[-1][1])
         elif token == FILL_START:
-            self._state = "fill"
+            self.state = "fill"
             self._go_to(self.holes[len(self.fills)][1])
             self._notes = []
         elif token == FILL_END:
-            self._state = "fill_end"
+            self.state = "fill_end"
             self._close_all(self._end, self._notes)
             self.fills[self.holes[len(self.fills)]] = self._notes
         elif token < FIRST["INST"]:
-            self._state = "num_bars"
+            self.state = "num_bars"
             bars = BAR_COUNTS[token - FIRST["NUM_BARS"]]
             self._lines = np.arange(bars + 1) * MAX_DELTA if self.lines is None else self.lines
         elif token < FIRST["DENSITY"]:
-            self._state = "inst"
+            self.state = "inst"
             self.tracks.append((token - FIRST["INST"], []))
         elif token < _ON:
             self._last_control = max(i for i, name in enumerate(CONTROLS) if token >= FIRST[name])
@@ -156,7 +159,7 @@ class MmmGrammar:
         self._end, self._order = int(self._lines[bar + 1]), (0, -1)
 
     def _instrument(self) -> int:
-        track = self.holes[len(self.fills)][0] if self._state == "fill" else len(self.tracks) - 1
+        track = self.holes[len(self.fills)][0] if self.state == "fill" else len(self.tracks) - 1
         return self.tracks[track][0]
 
     def _mask_events(self, mask: NDArray[np.bool_], close: int) -> None:
@@ -177,7 +180,7 @@ class MmmGrammar:
     def _event(self, token: int) -> None:
         begins = token < _OFF
         pitch = token - (_ON if begins else _OFF)
-        notes = self._notes if self._state == "fill" else self.tracks[-1][1]
+        notes = self._notes if self.state == "fill" else self.tracks[-1][1]
         self._order = (int(begins), pitch)
         if not begins:
             notes.append((self._sounding.pop(pitch), self._now, pitch))
@@ -204,6 +207,10 @@ def read(
                 name = mmm.name(token) if 0 <= token < SIZE else str(token)
                 raise ValueError(f"token {i} ({name}): {error}") from error
             problems["illegal"] = problems.get("illegal", 0) + 1
+    if not grammar.may_end:
+        if problems is None:
+            raise ValueError(f"the tokens end too early ({grammar.state})")
+        problems["unfinished"] = 1
     tracks = tuple(BarTrack(instrument, _table(notes)) for instrument, notes in grammar.tracks)
     return Window(tracks, lines), {hole: _table(notes) for hole, notes in grammar.fills.items()}
 

@@ -107,7 +107,8 @@ def look_up(
 
     even = keys.even and positions.real is None
     documents = torch.zeros_like(index) if document is None else document
-    if even and length == 1 and document is None and not torch.is_grad_enabled() and not static:
+    whole = window is None or keys.ring or keys.most < window  # all that is kept may be seen
+    if whole and even and length == 1 and document is None and not torch.is_grad_enabled() and not static:
         slot = 1 + keys.most % keys.slots
         keys.index[:, slot], keys.document[:, slot] = index[:, 0], documents[:, 0]
         read = 1 + min(keys.most + 1, keys.slots)

@@ -2,8 +2,9 @@
 
 A generated position multiplies each weight once, so its speed is that of reading weights, and torch's own product of
 a wide matrix with one vector reads them at a quarter of what memory gives. Packed in half precision by FBGEMM (torch's
-library for this on x86) the same product takes a fifth to a tenth of the time; sums are still taken in float32, and a
-row's result does not depend on the other rows. Long inputs go on using the weights as they are.
+library for this on x86) the same product takes a fifth to a tenth of the time; sums are still taken in float32. Only
+weights that half precision holds exactly are packed, as those of a bundle are, which stores them so: nothing is
+rounded, and a row that is read with others, or in a longer call, is computed from the same numbers.
 
 Torch calls these operations deprecated without another that compiled code can take; where they are gone, layers stay
 unpacked and are slower.
@@ -48,11 +49,14 @@ class Linear(nn.Linear):
         self.packed: tuple[tuple[Tensor, Tensor], ...] | None = None
 
     def pack(self) -> bool:
-        """Pack the weights as they are now; returns whether this processor can.
+        """Pack the weights as they are now; returns whether that is possible.
 
-        Weights that are being trained are left alone: what is packed would not learn.
+        Weights that are being trained are left alone, for what is packed would not learn, and so are weights that half
+        precision would round.
         """
         if self.weight.requires_grad or self.weight.device.type != "cpu" or self.weight.dtype is not torch.float32:
+            return False
+        if not torch.equal(self.weight.half().float(), self.weight):
             return False
         bias = torch.zeros(self.out_features) if self.bias is None else self.bias.detach()
         parts = zip(self.weight.detach().chunk(self.parts), bias.chunk(self.parts), strict=True)

@@ -140,7 +140,7 @@ def _source_of_parent(config: Experiment, dataset: PreparedSet, parent: Bundle) 
         problems.append(f"data: its codes are of codec {own[:12]}, the bundle's codec is {codec.fingerprint[:12]}")
     if problems:
         raise ConfigError(f"init_from={config.init_from}", problems)
-    return config.sequence.build(dataset, parent.spec)
+    return parent.rows(dataset, config.sequence)
 
 
 def codec_of(dataset: PreparedSet) -> Any:

@@ -106,7 +106,7 @@ def settings_of(bundle: Bundle, overrides: Sequence[str]) -> EvaluateConfig:
 def measure(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, crops_dir: Path) -> dict[str, Any]:
     """All measures that the bundle's streams allow, as plain values."""
     result: dict[str, Any] = {}
-    source = bundle.experiment.sequence.build(dataset, bundle.spec)
+    source = bundle.rows(dataset)
     if settings.likelihood_rows != 0 and source.has(settings.split):
         rows = source.evaluation(settings.split)
         if settings.likelihood_rows is not None:
@@ -122,7 +122,10 @@ def measure(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, crop
         result |= judge_midi_to_audio(bundle, dataset, settings, crops_dir)
     if "audio_to_midi" in tasks and settings.num_transcriptions and bundle.codec is not None:
         result["transcription"] = judge_audio_to_midi(bundle, dataset, settings)
-    if "infill" in tasks and settings.num_infills and bundle.codec is not None:
+    fills_notes = any(
+        task.kind == "infill" and task.what.get("midi") for task in getattr(bundle.experiment.sequence, "tasks", ())
+    )
+    if fills_notes and settings.num_infills and bundle.codec is not None:
         result["infill"] = judge_infill(bundle, dataset, settings)
     if tasks & {"joint", "midi_only"} and settings.num_pieces:
         result["music"] = judge_compositions(bundle, dataset, settings)

@@ -28,18 +28,18 @@ def symbolic_floor(source: TokenRows | BarRows, split: Split, max_order: int) ->
     measured = [ids for ids, _ in tokens[split]]
     nats = model.nats(measured)[order]
     num_notes = sum(notes for _, notes in tokens[split])
-    floor = {
+    floor: dict[str, Any] = {
         "order": order,
         "valid_nats_per_token_by_order": by_order.tolist(),
         "test_nats_per_token": float(nats.mean()),
         "test_nats_per_note": float(nats.sum() / num_notes),
         "tokens": len(nats),
         "notes": num_notes,
-        "definition": "interpolated Witten-Bell n-gram over the same tokens, order chosen on valid; legal: "
-        "each distribution cut to what the grammar allows, as the model's is",
+        "definition": "interpolated Witten-Bell n-gram over the same tokens, order chosen on valid",
     }
     if isinstance(source, TokenRows):  # where the model's softmax runs over what is legal, this one's does too
         size = source.vocabulary.size  # END is none of an n-gram's choices
         legal = [source.vocabulary.legal(ids.astype(np.int64), is_start=True)[:-1, :size] for ids in measured]
+        floor["definition"] += "; legal: each distribution cut to what the grammar allows, as the model's is"
         floor["test_nats_per_note_legal"] = float(model.legal_nats(measured, legal, order).sum() / num_notes)
     return floor

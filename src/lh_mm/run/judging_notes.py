@@ -103,10 +103,15 @@ def _note_scores(truths: Sequence[Score], made: Sequence[Score], ids: Sequence[s
     others = [
         next((j for k in range(1, len(ids)) if ids[j := (i + k) % len(ids)] != ids[i]), None) for i in range(len(ids))
     ]
-    own = [note_f1(truth, score).onset for truth, score in zip(truths, made, strict=True)]
-    shuffled = [np.nan if j is None else note_f1(truths[j], made[i]).onset for i, j in enumerate(others)]
-    drums = [note_f1(truth, score, drums=True).onset for truth, score in zip(truths, made, strict=True)]
+    own = [_f1(truth, score) for truth, score in zip(truths, made, strict=True)]
+    shuffled = [np.nan if j is None else _f1(truths[j], made[i]) for i, j in enumerate(others)]
+    drums = [_f1(truth, score, drums=True) for truth, score in zip(truths, made, strict=True)]
     return {
         "own": plain(bootstrap_mean(own, ids)), "shuffled": plain(bootstrap_mean(shuffled, ids)),
         "drums": plain(bootstrap_mean(drums, ids)),
     }  # fmt: skip
+
+
+def _f1(truth: Score, made: Score, drums: bool = False) -> float:
+    """Onset note F1; not a number where there is nothing to find, which says nothing and would score 1."""
+    return note_f1(truth, made, drums).onset if (truth.notes["drum"] == drums).any() else float("nan")

@@ -16,6 +16,7 @@ from lh_mm.core.files import write_atomic, write_json
 from lh_mm.core.log import console
 from lh_mm.core.reproduce import environment
 from lh_mm.data.datamodule import MusicData
+from lh_mm.models.hf import HfConfig
 from lh_mm.run.assemble import Prepared, assemble, codec_of, device_of
 from lh_mm.run.bundle import save_bundle
 from lh_mm.run.card import card_of
@@ -151,6 +152,9 @@ def write_bundle(parts: Prepared, system: LanguageSystem, weights: dict[str, Ten
     """The averaged weights with everything that generating needs."""
     about = parts.dataset.about
     config = parts.experiment
+    own = getattr(parts.model, "config", None)  # without the place that weights came from
+    if isinstance(own, HfConfig) and own != config.model:
+        config = config.model_copy(update={"model": own})
     training = {
         "data": about["name"],
         "fingerprint": parts.dataset.path.name,

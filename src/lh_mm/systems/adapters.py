@@ -37,7 +37,14 @@ def adapt(model: nn.Module, config: AdapterConfig) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise ConfigError("experiment", ["lora: needs the library peft: pip install 'lh_mm[hf]'"]) from error
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    # Heads of codes are read part by part, which an adapter around them does not know.
+    linear = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and name not in ("code_head", "code_query")
+    ]
+    if not linear:
+        raise ConfigError("experiment", [f"lora: {type(model).__name__} has no linear layer that could have one"])
     chosen = {part: [name for name in linear if f".{name}".endswith(f".{part}")] for part in config.parts}
     if missing := [part for part, names in chosen.items() if not names]:
         known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import ModelParallelStrategy
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lh_mm.core.config import Config
 from lh_mm.systems.checkpoints import AtomicCheckpointIO, FinishStep, SaveLast
@@ -61,6 +61,12 @@ class TrainerConfig(Config):
     """Steps between logged metrics."""
     seed: int = Field(0, ge=0)
     """Of weights, data order and dropout."""
+
+    @model_validator(mode="after")
+    def _samples_need_a_whole_model(self) -> TrainerConfig:
+        if self.strategy == "fsdp" and self.samples_every is not None:
+            raise ValueError("samples_every: one process makes the samples, and with strategy fsdp none has the model")
+        return self
 
     def build(self, run_dir: Path, loggers: Sequence[Logger], callbacks: Sequence[Callback]) -> L.Trainer:
         """A Lightning trainer that checkpoints, shows progress and stops between steps when interrupted.
