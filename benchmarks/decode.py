@@ -86,7 +86,7 @@ def in_turns(first: Reader, second: Reader, steps: int) -> tuple[Timing, Timing]
     return tuple(measure_together([first.step, second.step], n=steps - 20, warm_up=20, extremes=0.1))
 
 
-def positions(threads: int, steps: int) -> list[Row]:
+def positions(steps: int) -> list[Row]:
     """One position of the windowed hybrid against transformers, and against itself behind a short context."""
     torch.manual_seed(0)
     hybrid = HybridMambaConfig(dim=256, pattern="M-M-*-M-M-", window=WINDOW).build(SPEC)
@@ -165,7 +165,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     with torch.inference_mode():
-        rows = positions(args.threads, steps=120)
+        rows = positions(steps=120)
     rows += shipped(args.seconds)
     hybrid = HybridMambaConfig(dim=192).build(SPEC).eval().requires_grad_(False).half().float()
     size = f"{hybrid.num_parameters() / 1e6:.1f} M parameters"

@@ -14,7 +14,7 @@ import torch
 from lh_mm.core.config import ConfigError
 from lh_mm.core.merge import Kind
 from lh_mm.core.streams import ControlSpec, SequenceSpec, StreamBatch, StreamSpec, collate
-from lh_mm.data.symbolic import row_of_tokens
+from lh_mm.data.note_rows import row_of_tokens
 from lh_mm.models.base import SequenceModel, state_from_tensors, state_tensors
 from lh_mm.models.hf import HfConfig, HfModel
 from lh_mm.models.likelihood import head_sums

@@ -10,7 +10,7 @@ one bar have one clock.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lh_mm.core.config import Config
-from lh_mm.core.streams import Row, SequenceSpec, StreamSpec
-from lh_mm.data.controls import control_ids, control_specs
+from lh_mm.core.streams import Row, SequenceSpec
 from lh_mm.data.evaluation import EvaluationRow
+from lh_mm.data.note_rows import NoteRows, row_of_tokens
 from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.data.splits import Split
-from lh_mm.data.symbolic import row_of_tokens
-from lh_mm.data.tasks import MIDI
 from lh_mm.music.bars import (
     DRUMS,
     TICKS_PER_BEAT,
@@ -69,29 +67,20 @@ class MmmConfig(Config):
 
 
 @dataclass(frozen=True)
-class BarRows:
-    """A row source, see `rows.py`.
+class BarRows(NoteRows):
+    """A row source, see `rows.py`; raises ValueError too for a bundle of another vocabulary.
 
     Attributes:
-        prepared: a set with notes; sound is not used.
-        config: settings.
-        parent: streams of a bundle whose weights are used.
-        known: the bundle's tokenizer, whose densities then hold.
-
-    Raises:
-        ValueError: no training piece has notes, or the bundle was trained with another vocabulary.
+        known: the tokenizer of a bundle, whose densities then hold.
     """
 
-    prepared: PreparedSet
     config: MmmConfig
-    parent: SequenceSpec | None = None
     known: Mmm | None = None
 
     def __post_init__(self) -> None:
         if self.parent is not None and self.parent.event_vocabulary_size != SIZE:
             raise ValueError(f"MMM has {SIZE} ids, but the bundle was trained with {self.parent.event_vocabulary_size}")
-        if not self._pieces("train"):
-            raise ValueError(f"{self.prepared.path} has no training piece with notes")
+        super().__post_init__()
 
     @cached_property
     def vocabulary(self) -> Mmm:
@@ -108,20 +97,10 @@ class BarRows:
                         values[track.instrument].append(notes_a_bar(track, window))
         return Mmm({instrument: density_borders(found) for instrument, found in sorted(values.items())})
 
-    @cached_property
-    def spec(self) -> SequenceSpec:
-        """One event stream, unmerged; or the parent's."""
-        if self.parent is not None:
-            return self.parent
-        stream = StreamSpec(MIDI, "midi", self.vocabulary.size)
-        controls = control_specs(self.prepared.about["controls"])
-        return SequenceSpec((stream,), self.prepared.rate_hz, merged=False, controls=controls)
-
     def train_row(self, seed: int, index: int) -> Row:
         """Row `index` of the endless training order of `seed`."""
         rng = np.random.default_rng([seed, 1, index])
-        pieces = self._pieces("train")
-        piece = pieces[int(rng.choice(len(pieces), p=self._chances))]
+        piece = self._drawn_piece(rng)
         score, starts = self._score(piece), self._starts(piece, hop=1)
         for _ in range(_DRAWS):
             first = starts[int(rng.integers(len(starts)))]
@@ -139,18 +118,13 @@ class BarRows:
             order.pop()
             kept = [hole for hole in holes if hole[0] in order]
             tokens = self.vocabulary.encode(window, kept, order, controls)
-        keep = rng.random(len(self.spec.controls)) >= self.config.control_dropout
-        return self._row(piece, score, window, tokens, keep, shift)
+        return self._row(piece, window, tokens, self._controls(piece, self._kept_controls(rng), shift))
 
     def valid_row(self, index: int, split: Split = "valid") -> Row:
         """Window `index` of a split, in a fixed random order that begins again at its end."""
         windows = self._windows(split)
         order = np.random.default_rng(1).permutation(len(windows))
         return self._whole(*windows[int(order[index % len(windows)])])[0]
-
-    def has(self, split: Split) -> bool:
-        """Whether some piece of a split has notes."""
-        return bool(self._pieces(split))
 
     def evaluation(self, split: Split) -> Iterator[EvaluationRow]:
         """Windows that hold every bar of a split, the last one of a piece with bars of the one before it if need be."""
@@ -169,28 +143,20 @@ class BarRows:
 
     def _whole(self, piece: PieceInfo, first: int) -> tuple[Row, Window, MmmTokens]:
         """A window's row, and its tokens as far as the row holds them."""
-        score = self._score(piece)
-        window = window_of(score, first, self.config.bars)
+        window = window_of(self._score(piece), first, self.config.bars)
         window = _with_tracks(window, [i for i, track in enumerate(window.tracks) if len(track.notes)])
         tokens = self.vocabulary.encode(window)
         while len(tokens) > self.config.length and len(window.tracks) > 1:
             window = _with_tracks(window, range(len(window.tracks) - 1))
             tokens = self.vocabulary.encode(window)
-        row = self._row(piece, score, window, tokens, np.ones(len(self.spec.controls), bool), 0)
+        row = self._row(piece, window, tokens, self._controls(piece))
         kept = slice(0, self.config.length)
         return row, window, MmmTokens(tokens.ids[kept], tokens.ticks[kept], tokens.num_notes)
 
-    def _row(
-        self, piece: PieceInfo, score: Score, window: Window, tokens: MmmTokens, keep: NDArray[np.bool_], shift: int
-    ) -> Row:
+    def _row(self, piece: PieceInfo, window: Window, tokens: MmmTokens, controls: Sequence[int]) -> Row:
         ids, ticks = tokens.ids[: self.config.length].astype(np.int64), tokens.ticks[: self.config.length]
-        times_s = score.tempo_map.to_seconds(window.first_beat + ticks / TICKS_PER_BEAT)
+        times_s = self._score(piece).tempo_map.to_seconds(window.first_beat + ticks / TICKS_PER_BEAT)
         clocks = np.floor(times_s * self.spec.rate_hz + 1e-6).astype(np.int64)
-        told = np.where(keep, control_ids(piece.record, self.spec.controls), 0)
-        controls = [
-            0 if shift and control.name == "key" else int(value)
-            for control, value in zip(self.spec.controls, told, strict=True)
-        ]
         return row_of_tokens(
             ids, clocks, first=0, ends=len(tokens) <= self.config.length, is_start=True, controls=controls, legal=None
         )
@@ -207,14 +173,6 @@ class BarRows:
         move = np.array([0, 0, shift])
         tracks = (t if t.instrument == DRUMS else BarTrack(t.instrument, t.notes + move) for t in window.tracks)
         return Window(tuple(tracks), window.lines, window.first_beat), shift
-
-    def _pieces(self, split: Split) -> list[PieceInfo]:
-        return [piece for piece in self.prepared.pieces(split) if piece.num_notes]
-
-    @cached_property
-    def _chances(self) -> NDArray[np.float64]:
-        notes = np.array([piece.num_notes for piece in self._pieces("train")], np.float64)
-        return notes / notes.sum()
 
     @cached_property
     def _cache(self) -> dict[str, Any]:

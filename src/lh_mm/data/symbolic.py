@@ -10,7 +10,7 @@ backbone's clock works as it does in merged sequences.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lh_mm.core.config import Config
-from lh_mm.core.merge import END, NO_TARGET, ZERO, Kind, May, Merged
-from lh_mm.core.streams import Row, SequenceSpec, StreamSpec
-from lh_mm.data.controls import control_ids, control_specs
+from lh_mm.core.streams import Row, SequenceSpec
 from lh_mm.data.evaluation import EvaluationRow
+from lh_mm.data.note_rows import NoteRows, row_of_tokens
 from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.data.splits import Split
-from lh_mm.data.tasks import MIDI
 from lh_mm.music.chorale import Chorale
 from lh_mm.music.musenet import Musenet
 from lh_mm.music.performance import Performance
@@ -101,21 +99,10 @@ class ChoraleConfig(_Windows):
 
 
 @dataclass(frozen=True)
-class TokenRows:
-    """A row source, see `rows.py`.
+class TokenRows(NoteRows):
+    """A row source, see `rows.py`; raises ValueError too where the set's instruments are not those of the parent."""
 
-    Attributes:
-        prepared: a set with notes; sound is not used.
-        config: settings.
-        parent: streams of a bundle whose weights are used: rows are made in them.
-
-    Raises:
-        ValueError: no training piece has notes, or the set's instruments are not those of the parent.
-    """
-
-    prepared: PreparedSet
     config: _Windows
-    parent: SequenceSpec | None = None
 
     def __post_init__(self) -> None:
         if self.parent is not None and self.parent.event_vocabulary_size != self.vocabulary.size:
@@ -123,8 +110,7 @@ class TokenRows:
                 f"{self.prepared.path}: {self.vocabulary.size} ids with its instruments, "
                 f"but the bundle was trained with {self.parent.event_vocabulary_size}"
             )
-        if not self._pieces("train"):
-            raise ValueError(f"{self.prepared.path} has no training piece with notes")
+        super().__post_init__()
 
     @cached_property
     def vocabulary(self) -> Tokenizer:
@@ -132,26 +118,16 @@ class TokenRows:
         programs = dict.fromkeys(program for piece in self.prepared.pieces() for program in piece.programs)
         return self.config.tokenizer(tuple(programs))
 
-    @cached_property
-    def spec(self) -> SequenceSpec:
-        """One event stream, unmerged; or the parent's."""
-        if self.parent is not None:
-            return self.parent
-        stream = StreamSpec(MIDI, "midi", self.vocabulary.size)
-        controls = control_specs(self.prepared.about["controls"])
-        return SequenceSpec((stream,), self.prepared.rate_hz, merged=False, controls=controls)
-
     def train_row(self, seed: int, index: int) -> Row:
         """Row `index` of the endless training order of `seed`."""
         rng = np.random.default_rng([seed, 0, index])
-        pieces = self._pieces("train")
-        piece = pieces[int(rng.choice(len(pieces), p=self._chances))]
+        piece = self._drawn_piece(rng)
         tokens = self._tokens(piece)
         room = max(0, len(tokens) - self.config.length)
         start = 0 if rng.random() < self.config.start_share else int(rng.integers(0, room + 1))
         start -= start % self.vocabulary.period
         shift = int(rng.integers(-self.config.transpose, self.config.transpose + 1))
-        keep = rng.random(len(self.spec.controls)) >= self.config.control_dropout
+        keep = self._kept_controls(rng)
         return self._row(piece, start, start + self.config.length, start, shift, keep)
 
     def valid_row(self, index: int, split: Split = "valid") -> Row:
@@ -159,10 +135,6 @@ class TokenRows:
         windows = self._windows(split)
         order = np.random.default_rng(1).permutation(len(windows))
         return self._window_row(*windows[int(order[index % len(windows)])])
-
-    def has(self, split: Split) -> bool:
-        """Whether some piece of a split has notes."""
-        return bool(self._pieces(split))
 
     def evaluation(self, split: Split) -> Iterator[EvaluationRow]:
         """Every token of a split as a target exactly once."""
@@ -179,15 +151,6 @@ class TokenRows:
         for piece in self._pieces(split):
             tokens = self._tokens(piece)
             yield tokens.ids, tokens.num_notes
-
-    def _pieces(self, split: Split) -> list[PieceInfo]:
-        return [piece for piece in self.prepared.pieces(split) if piece.num_notes]
-
-    @cached_property
-    def _chances(self) -> NDArray[np.float64]:
-        """Of training pieces: by their notes, as tokens are."""
-        notes = np.array([piece.num_notes for piece in self._pieces("train")], np.float64)
-        return notes / notes.sum()
 
     @cached_property
     def _cache(self) -> dict[str, Tokens]:
@@ -210,11 +173,18 @@ class TokenRows:
         ]
 
     def _window_row(self, piece: PieceInfo, start: int, end: int) -> Row:
-        keep = np.ones(len(self.spec.controls), bool)
         shown = max(0, start - self.config.context)
-        return self._row(piece, start, end, shown - shown % self.vocabulary.period, 0, keep)
+        return self._row(piece, start, end, shown - shown % self.vocabulary.period)
 
-    def _row(self, piece: PieceInfo, start: int, end: int, shown: int, shift: int, keep: NDArray[np.bool_]) -> Row:
+    def _row(
+        self,
+        piece: PieceInfo,
+        start: int,
+        end: int,
+        shown: int,
+        shift: int = 0,
+        keep: NDArray[np.bool_] | None = None,
+    ) -> Row:
         """Targets are the tokens [start, end), and END behind the last one; tokens from `shown` on stand before."""
         tokens = self._tokens(piece)
         end = min(end, len(tokens))
@@ -222,54 +192,9 @@ class TokenRows:
         if shift:
             ids = self.vocabulary.transposed(ids, shift)
         clocks = np.floor(tokens.times_s[shown:end] * self.spec.rate_hz + 1e-6).astype(np.int64)
-        ids_of_controls = np.where(keep, control_ids(piece.record, self.spec.controls), 0)
-        controls = [
-            0 if shift and control.name == "key" else int(value)
-            for control, value in zip(self.spec.controls, ids_of_controls, strict=True)
-        ]
         legal = self.vocabulary.legal(ids[: len(ids) if end == len(tokens) else len(ids) - 1], is_start=shown == 0)
         return row_of_tokens(
-            ids, clocks, first=start - shown, ends=end == len(tokens), is_start=shown == 0, controls=controls,
+            ids, clocks, first=start - shown, ends=end == len(tokens), is_start=shown == 0,
+            controls=self._controls(piece, keep, shift),
             legal=legal,
         )  # fmt: skip
-
-
-def row_of_tokens(
-    ids: NDArray[np.int64],
-    clocks: NDArray[np.int64],
-    *,
-    first: int,
-    ends: bool,
-    is_start: bool,
-    controls: Sequence[int],
-    legal: NDArray[np.bool_] | None,
-) -> Row:
-    """BOS and tokens as a row, each position with its next token as target.
-
-    Args:
-        ids, clocks: (T,) tokens and the slots they stand at.
-        first: tokens before it earn no loss.
-        ends: whether END follows the last one; otherwise the last needs no position.
-        is_start: whether they begin a piece.
-        controls: ids of BOS.
-        legal: (L, V + 2) what may be chosen at each position; None where everything may.
-    """
-    length = len(ids) + 1 if ends else len(ids)
-    clock = np.concatenate([clocks[:1], clocks])[:length]
-    target = np.full(length, NO_TARGET, np.int64)
-    target[first : len(ids)] = ids[first:]
-    if ends:
-        target[-1] = END
-    kind = np.full(length, Kind.EVENT, np.int8)
-    kind[0] = Kind.BOS
-    events = np.concatenate([[-1], ids])[:length]
-    none = np.zeros(length, np.int64)
-    empty = np.full((length, 0, 0), ZERO, np.int64)
-    low, high = int(clock.min()), int(clock.max())
-    merged = Merged(
-        kind, clock, clock, events, np.where(kind == Kind.EVENT, 0, -1), empty, none - 1, target, empty,
-        np.full(length, May.EVENT | May.END, np.int8), none, max(high - low + 1, 1), low, high,
-        length_known=False, is_start=is_start, names=(MIDI,),
-    )  # fmt: skip
-    masks = None if legal is None else np.packbits(legal, axis=1)
-    return Row(merged, ("generated",), (0,), controls, event_mask=masks, is_crop=not is_start)

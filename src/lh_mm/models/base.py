@@ -9,7 +9,7 @@ Shapes: B rows, L positions, D width, V event ids, A tracks, K codebooks, C code
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -108,17 +108,17 @@ class SequenceModule(nn.Module, SequenceModel):
     """A sequence model that is a torch module, as training and bundles need it: a type, nothing is inherited."""
 
 
-def state_tensors(state: State, at: str = "") -> dict[str, Tensor]:
-    """Every tensor and number of a state by its path, to be saved with safetensors."""
+def state_tensors(state: State, at: str = "", numbers: bool = True) -> dict[str, Tensor]:
+    """Every tensor of a state by its path, and every number as a tensor, to be saved with safetensors."""
     if isinstance(state, Tensor):
         return {at: state}
     if isinstance(state, bool | int):
-        return {at: torch.tensor(state)}
+        return {at: torch.tensor(state)} if numbers else {}
     if isinstance(state, tuple):
-        return {k: v for i, part in enumerate(state) for k, v in state_tensors(part, f"{at}.{i}").items()}
+        return {k: v for i, part in enumerate(state) for k, v in state_tensors(part, f"{at}.{i}", numbers).items()}
     if is_dataclass(state):
         parts = ((f.name, getattr(state, f.name)) for f in fields(state))
-        return {k: v for name, part in parts for k, v in state_tensors(part, f"{at}.{name}").items()}
+        return {k: v for name, part in parts for k, v in state_tensors(part, f"{at}.{name}", numbers).items()}
     return {}
 
 
@@ -145,15 +145,20 @@ def state_from_tensors(template: StateT, tensors: Mapping[str, Tensor], at: str 
     return result
 
 
-def detached(state: StateT, keep: Collection[str] = ()) -> StateT:
-    """The same values without the graph behind them; fields named in `keep` stay as they are, wherever they stand."""
+def with_tensors(state: StateT, change: Callable[[Tensor], Tensor], keep: Collection[str] = ()) -> StateT:
+    """The same state with every tensor changed; fields named in `keep` stay as they are, wherever they stand."""
     made: Any = state
     if isinstance(state, Tensor):
-        made = state.detach()
+        made = change(state)
     elif isinstance(state, tuple):
-        made = tuple(detached(part, keep) for part in state)
+        made = tuple(with_tensors(part, change, keep) for part in state)
     elif is_dataclass(state) and not isinstance(state, type):
         parts = {f.name: getattr(state, f.name) for f in fields(state)}
-        made = replace(state, **{n: p if n in keep else detached(p, keep) for n, p in parts.items()})
+        made = replace(state, **{n: p if n in keep else with_tensors(p, change, keep) for n, p in parts.items()})
     result: StateT = made
     return result
+
+
+def detached(state: StateT, keep: Collection[str] = ()) -> StateT:
+    """The same values without the graph behind them; fields named in `keep` stay as they are, wherever they stand."""
+    return with_tensors(state, Tensor.detach, keep)

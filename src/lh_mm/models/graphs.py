@@ -12,17 +12,17 @@ state.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lh_mm.core.streams import StreamBatch
+from lh_mm.models.base import state_tensors, with_tensors
 from lh_mm.models.hybrid_mamba import HybridMamba
 from lh_mm.models.hybrid_state import HybridState
 
-Value = TypeVar("Value")
 WARM_UP = 2
 
 
@@ -68,7 +68,7 @@ class GraphedSteps:
         return self._out.clone(), self._state
 
     def _record_step(self, batch: StreamBatch, state: HybridState) -> None:
-        self._batch, self._state = _cloned(batch), _cloned(state)
+        self._batch, self._state = with_tensors(batch, _clone), with_tensors(state, _clone)
         static_batch, static = self._batch, self._state
 
         def step() -> None:
@@ -102,15 +102,8 @@ def cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
     return graph.replay
 
 
-def _tensors(value: Any, at: str = "") -> dict[str, Tensor]:
-    """Every tensor of a value of nested dataclasses and tuples, by its path."""
-    if isinstance(value, Tensor):
-        return {at: value}
-    if isinstance(value, tuple):
-        return {k: v for i, part in enumerate(value) for k, v in _tensors(part, f"{at}.{i}").items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        return {k: v for f in fields(value) for k, v in _tensors(getattr(value, f.name), f"{at}.{f.name}").items()}
-    return {}
+def _tensors(value: Any) -> dict[str, Tensor]:
+    return state_tensors(value, numbers=False)
 
 
 def _fits(static: Any, value: Any) -> bool:
@@ -128,13 +121,5 @@ def _copy(static: Any, value: Any) -> None:
             tensor.copy_(new[name])
 
 
-def _cloned(value: Value) -> Value:
-    made: Any = value
-    if isinstance(value, Tensor):
-        made = value.clone(memory_format=torch.contiguous_format)
-    elif isinstance(value, tuple):
-        made = tuple(_cloned(part) for part in value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        made = replace(value, **{f.name: _cloned(getattr(value, f.name)) for f in fields(value)})
-    result: Value = made
-    return result
+def _clone(tensor: Tensor) -> Tensor:
+    return tensor.clone(memory_format=torch.contiguous_format)

@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from lh_mm.core.config import Config, ConfigError
 from lh_mm.core.merge import Kind
 from lh_mm.core.streams import SequenceSpec, StreamBatch
-from lh_mm.models.base import Logits
 from lh_mm.models.header import HeaderEmbedding
+from lh_mm.models.notes_only import NotesOnly, or_all, seen_keys
 
 _SMALL: dict[str, Any] = {"vocab_size": 1, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 """Words are never read."""
@@ -74,16 +73,11 @@ class HfState:
     count: Tensor
 
 
-class HfModel(nn.Module):
+class HfModel(NotesOnly):
     """See the file's docstring; honours `models.base.SequenceModel`."""
 
-    chained = False
-
     def __init__(self, config: HfConfig, spec: SequenceSpec) -> None:
-        super().__init__()
-        if spec.num_codebooks or spec.merged:
-            raise ValueError("a model of transformers reads notes with time tokens of their own: set sequence.kind")
-        self.spec = spec
+        super().__init__(spec, "a model of transformers")
         self.body = _body(config)
         their = self.body.config
         self.config = config if config.pretrained is None else _resolved(config, their)
@@ -97,7 +91,6 @@ class HfModel(nn.Module):
         self.header_embedding = HeaderEmbedding(spec, self.dim)
         self.dropout = nn.Dropout(config.dropout)
         nn.init.normal_(self.event_embedding.weight, std=0.02)
-        self.recompute = False
         parameters = inspect.signature(self.body.forward).parameters
         self._cache_name = "cache" if "cache" in parameters else "past_key_values"
 
@@ -143,9 +136,7 @@ class HfModel(nn.Module):
 
     def _mask(self, index: Tensor, document: Tensor, key: Tensor, of_key: Tensor) -> Tensor:
         """(B, 1, L, K) zero where a query sees a key, the lowest number elsewhere."""
-        distance = index.unsqueeze(-1) - key.unsqueeze(1)
-        seen = (distance >= 0) & (key >= 0).unsqueeze(1) & (document.unsqueeze(-1) == of_key.unsqueeze(1))
-        seen |= ~seen.any(-1, keepdim=True)  # padding must see something, or it is not a number
+        seen = or_all(seen_keys(index, document, key, of_key)[0])
         low = torch.finfo(self.event_embedding.weight.dtype).min
         return torch.zeros_like(seen, dtype=self.event_embedding.weight.dtype).masked_fill(~seen, low).unsqueeze(1)
 
@@ -155,25 +146,6 @@ class HfModel(nn.Module):
         is_bos = (batch.kind == Kind.BOS).unsqueeze(-1)
         out: Tensor = self.dropout(x + self.header_embedding.of(batch.header, batch.document) * is_bos)
         return out
-
-    def event_logits(self, hidden: Tensor) -> Tensor:
-        """(..., D) to (..., V + 2), by the weights of the embedding."""
-        return F.linear(hidden, self.event_embedding.weight)
-
-    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None, entry: int | None = None) -> Tensor:
-        """Raises ValueError: there is no sound in these sequences."""
-        raise ValueError("this model's sequence has no codes")
-
-    def forward(self, batch: StreamBatch, state: HfState | None = None) -> tuple[Logits, HfState | None]:
-        """All heads at all positions."""
-        h, state = self.hidden(batch, state)
-        return Logits(self.event_logits(h), None), state
-
-    def step(self, batch: StreamBatch, state: HfState, active: Tensor | None = None) -> tuple[Logits, HfState]:
-        """`forward` for the rows that are active; the others keep their count and see no new key."""
-        h, after = self.hidden(batch, state, active)
-        assert after is not None
-        return Logits(self.event_logits(h), None), after
 
     def init_state(
         self,
@@ -187,10 +159,6 @@ class HfModel(nn.Module):
         none = torch.zeros(rows, 0, dtype=torch.int64, device=device)
         count = torch.zeros(rows, dtype=torch.int64, device=device)
         return HfState(((empty, empty),) * self.num_layers, none, none, count)
-
-    def num_parameters(self) -> int:
-        """Parameters, frozen or not."""
-        return sum(p.numel() for p in self.parameters())
 
     def flops_per_position(self, length: int) -> float:
         """Forward operations of a position in a sequence of `length`, the head included."""

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from lh_mm.core.config import Config
 from lh_mm.core.merge import Kind
 from lh_mm.core.streams import SequenceSpec, StreamBatch
-from lh_mm.models.base import Logits
 from lh_mm.models.header import HeaderEmbedding
+from lh_mm.models.notes_only import NotesOnly, or_all, seen_keys
 from lh_mm.nn.linear import Linear
 from lh_mm.nn.relative_attention import RelativeAttention, RelativeState
 
@@ -97,17 +97,12 @@ class _Layer(nn.Module):
         return x + self.dropout(self.ff_out(F.relu(self.ff_in(self.ff_norm(x))))), state
 
 
-class MusicTransformer(nn.Module):
+class MusicTransformer(NotesOnly):
     """See the file's docstring; honours `models.base.SequenceModel`."""
 
-    chained = False
-
     def __init__(self, config: MusicTransformerConfig, spec: SequenceSpec) -> None:
-        super().__init__()
-        if spec.num_codebooks or spec.merged:
-            raise ValueError("a Music Transformer reads notes with time tokens of their own: set sequence.kind to one")
-        self.config, self.spec = config, spec
-        self.recompute = False
+        super().__init__(spec, "a Music Transformer")
+        self.config = config
         dim = config.dim
         self.event_embedding = nn.Embedding(spec.event_vocabulary_size + 2, dim)  # FRAME and END are never read
         self.header_embedding = HeaderEmbedding(spec, dim)
@@ -144,14 +139,11 @@ class MusicTransformer(nn.Module):
 
     def _sees(self, index: Tensor, document: Tensor, key: Tensor, of_key: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 1, L, K) which keys a query sees, and (B, L, K) how far back each is."""
-        distance = index.unsqueeze(-1) - key.unsqueeze(1)
-        seen = (distance >= 0) & (key >= 0).unsqueeze(1) & (document.unsqueeze(-1) == of_key.unsqueeze(1))
+        seen, distance = seen_keys(index, document, key, of_key)
         block = self.config.local_block
         if block is not None:
             seen &= index.unsqueeze(-1) // block - key.unsqueeze(1) // block <= 1
-        # A row that rests, or padding, must see something, or it is not a number.
-        seen |= ~seen.any(-1, keepdim=True)
-        return seen.unsqueeze(1), distance
+        return or_all(seen).unsqueeze(1), distance
 
     def _embed(self, batch: StreamBatch, index: Tensor) -> Tensor:
         known = batch.event_id >= 0
@@ -161,29 +153,6 @@ class MusicTransformer(nn.Module):
         x = x * math.sqrt(self.config.dim)
         out: Tensor = self.dropout(x + sinusoids(index, self.config.dim).to(x.dtype))
         return out
-
-    def event_logits(self, hidden: Tensor) -> Tensor:
-        """(..., D) to (..., V + 2), by the weights of the embedding."""
-        return F.linear(hidden, self.event_embedding.weight)
-
-    def code_logits(self, hidden: Tensor, drawn: Tensor | None = None, entry: int | None = None) -> Tensor:
-        """Raises ValueError: there is no sound in these sequences."""
-        raise ValueError("this model's sequence has no codes")
-
-    def forward(
-        self, batch: StreamBatch, state: TransformerState | None = None
-    ) -> tuple[Logits, TransformerState | None]:
-        """All heads at all positions."""
-        h, state = self.hidden(batch, state)
-        return Logits(self.event_logits(h), None), state
-
-    def step(
-        self, batch: StreamBatch, state: TransformerState, active: Tensor | None = None
-    ) -> tuple[Logits, TransformerState]:
-        """`forward` for the rows that are active; the others keep their count and see no new key."""
-        h, after = self.hidden(batch, state, active)
-        assert after is not None
-        return Logits(self.event_logits(h), None), after
 
     def init_state(
         self,
@@ -196,10 +165,6 @@ class MusicTransformer(nn.Module):
         layers = [layer.attention.init_state(rows, device, dtype) for layer in self.layers]  # type: ignore[operator, union-attr]
         none = torch.zeros(rows, 0, dtype=torch.int64, device=device)
         return TransformerState(tuple(layers), none, none, torch.zeros(rows, dtype=torch.int64, device=device))
-
-    def num_parameters(self) -> int:
-        """Parameters, frozen or not."""
-        return sum(p.numel() for p in self.parameters())
 
     def flops_per_position(self, length: int) -> float:
         """Forward operations of a position in a sequence of `length`, the head included."""

@@ -5,7 +5,7 @@ Beside the truth stands chance: the same notes against another piece's. `run/jud
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.evaluate.bootstrap import bootstrap_mean
 from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.evaluate.symbolic import note_f1
+from lh_mm.generate.request import Request
 from lh_mm.music.events import decode_events
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
@@ -30,22 +31,14 @@ HOLE_SHARE = 0.2
 def judge_audio_to_midi(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig) -> dict[str, Any] | None:
     """Notes for held-out sound by note F1, beside another crop's notes."""
     asker = Asker(bundle)
-    rate = asker.rate_hz
-    num_frames = num_frames_for(settings.crop_s, rate)
-    chosen = held_out_crops(dataset, settings.split, settings.num_transcriptions, settings.crop_s, settings.seed + 1)
-    if not chosen:
+    found = _written_down(
+        bundle, dataset, settings, settings.num_transcriptions, settings.seed + 1, "notes for sound",
+        lambda score, sound, **common: asker.audio_to_midi(sound, **common),
+    )  # fmt: skip
+    if found is None:
         return None
-    requests, truths = [], []
-    for i, (piece, start_s) in enumerate(chosen):
-        frame = round(start_s * rate)
-        score, sound = _crop(bundle, dataset, piece, frame, num_frames)
-        truths.append(score)
-        seed = settings.seed * 100_003 + i
-        requests.append(asker.audio_to_midi(sound, controls=controls_of(bundle, piece), is_crop=frame > 0, seed=seed))
-    results, _ = run_batches(bundle, requests, settings, "notes for sound")
-    made = [decode_events(r.clocks, r.ids, rate, r.num_frames, bundle.event_vocabulary) for r in results]
-    return _note_scores(truths, made, [piece.id for piece, _ in chosen]) | {
-        "num_crops": len(chosen), "crop_s": settings.crop_s,
+    return _note_scores(*found) | {
+        "num_crops": len(found[0]), "crop_s": settings.crop_s,
         "definition": "pitched notes by mir_eval, onset within 50 ms and pitch right; shuffled: another crop's notes",
     }  # fmt: skip
 
@@ -56,7 +49,34 @@ def judge_infill(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig)
     rate = asker.rate_hz
     num_frames, length = num_frames_for(settings.crop_s, rate), num_frames_for(settings.crop_s * HOLE_SHARE, rate)
     hole = ((num_frames - length) // 2, (num_frames + length) // 2)
-    chosen = held_out_crops(dataset, settings.split, settings.num_infills, settings.crop_s, settings.seed + 3)
+    found = _written_down(
+        bundle, dataset, settings, settings.num_infills, settings.seed + 3, "notes of a hole",
+        lambda score, sound, **common: asker.infill(score, sound, hole, num_frames, "midi", **common),
+    )  # fmt: skip
+    if found is None:
+        return None
+    truths, made, ids = found
+    truths, made = ([_beginning_in(score, hole[0] / rate, hole[1] / rate) for score in each] for each in (truths, made))
+    return _note_scores(truths, made, ids) | {
+        "num_crops": len(ids), "crop_s": settings.crop_s, "hole_s": length / rate,
+        "definition": "pitched notes that begin in the hole, by mir_eval, onset within 50 ms and pitch right, notes "
+        "around the hole and all sound given; shuffled: the notes of another crop's hole",
+    }  # fmt: skip
+
+
+def _written_down(
+    bundle: Bundle,
+    dataset: PreparedSet,
+    settings: EvaluateConfig,
+    num_crops: int,
+    seed: int,
+    label: str,
+    ask: Callable[..., Request],
+) -> tuple[list[Score], list[Score], list[str]] | None:
+    """True notes, written ones and piece ids of held-out crops; None without any. `ask` makes a crop's request."""
+    rate = dataset.rate_hz
+    num_frames = num_frames_for(settings.crop_s, rate)
+    chosen = held_out_crops(dataset, settings.split, num_crops, settings.crop_s, seed)
     if not chosen:
         return None
     requests, truths = [], []
@@ -64,20 +84,11 @@ def judge_infill(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig)
         frame = round(start_s * rate)
         score, sound = _crop(bundle, dataset, piece, frame, num_frames)
         truths.append(score)
-        requests.append(
-            asker.infill(
-                score, sound, hole, num_frames, "midi", controls=controls_of(bundle, piece), is_crop=frame > 0,
-                seed=settings.seed * 100_003 + i,
-            )
-        )  # fmt: skip
-    results, _ = run_batches(bundle, requests, settings, "notes of a hole")
+        common = {"controls": controls_of(bundle, piece), "is_crop": frame > 0, "seed": settings.seed * 100_003 + i}
+        requests.append(ask(score, sound, **common))
+    results, _ = run_batches(bundle, requests, settings, label)
     made = [decode_events(r.clocks, r.ids, rate, r.num_frames, bundle.event_vocabulary) for r in results]
-    truths, made = ([_beginning_in(score, hole[0] / rate, hole[1] / rate) for score in each] for each in (truths, made))
-    return _note_scores(truths, made, [piece.id for piece, _ in chosen]) | {
-        "num_crops": len(chosen), "crop_s": settings.crop_s, "hole_s": length / rate,
-        "definition": "pitched notes that begin in the hole, by mir_eval, onset within 50 ms and pitch right, notes "
-        "around the hole and all sound given; shuffled: the notes of another crop's hole",
-    }  # fmt: skip
+    return truths, made, [piece.id for piece, _ in chosen]
 
 
 def _crop(bundle: Bundle, dataset: PreparedSet, piece: PieceInfo, frame: int, num_frames: int) -> tuple[Score, Sound]:
