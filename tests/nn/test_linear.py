@@ -54,7 +54,10 @@ def test_many_rows_and_gradients_use_the_weights_themselves() -> None:
 def test_weights_that_change_are_not_kept_packed() -> None:
     model = nn.Sequential(Linear(8, 16), Linear(16, 8)).requires_grad_(False).half().float()
     model[1].requires_grad_(True)  # still learns
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     assert pack_for_steps(model) == int(model[0].packed is not None)
+    assert before.keys() == model.state_dict().keys()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert model[1].packed is None
     assert copy.deepcopy(model)[0].packed is None
     model.load_state_dict({name: value + 1 for name, value in model.state_dict().items()})
