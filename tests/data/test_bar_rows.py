@@ -17,6 +17,7 @@ from lh_mm.models.likelihood import head_sums
 from lh_mm.music.bars import DRUMS, window_of
 from lh_mm.music.mmm import CONTROLS, FILL_IN, FILL_START, FIRST, TRACK_START, Mmm
 from lh_mm.music.mmm_grammar import MmmGrammar
+from lh_mm.music.mmm_limits import Limits
 from lh_mm.run.prepare import prepare
 
 
@@ -39,7 +40,7 @@ def test_training_rows_are_legal_and_repeat(rows: BarRows, index: int) -> None:
     assert row.merged.kind[0] == Kind.BOS
     assert row.merged.event_target[:-1].tolist() == ids
     assert row.merged.event_target[-1] == END
-    grammar = MmmGrammar(np.arange(5) * 48)
+    grammar = MmmGrammar(Limits((0, 48, 96, 144, 192)))
     for token in ids:
         grammar.push(token)
     assert grammar.may_end

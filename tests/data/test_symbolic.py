@@ -93,7 +93,7 @@ def test_masks_equal_the_state_machine_from_the_start(prepared: PreparedSet, row
         grammar = RemiGrammar(remi)
         for i in range(len(ids) + 1):
             np.testing.assert_array_equal(legal[i, : remi.size], grammar.mask(), err_msg=str(grammar))
-            assert legal[i, remi.size + 1] == grammar.at_border and not legal[i, remi.size]
+            assert legal[i, remi.size + 1] == grammar.may_end and not legal[i, remi.size]
             if i < len(ids):
                 grammar.push(int(ids[i]))
 

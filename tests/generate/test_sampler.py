@@ -310,5 +310,5 @@ def test_ways_of_drawing_are_those_of_each_codebook(model: HybridMamba) -> None:
 def test_sequences_with_their_own_time_are_refused() -> None:
     spec = SequenceSpec((StreamSpec("remi", "midi", 30),), rate_hz=24.0, merged=False)
     unmerged = HybridMambaConfig(pattern="M", dim=16, heads=2, state_dim=4, head_dim=8).build(spec)
-    with pytest.raises(ValueError, match="carry their own time"):
-        Generation(unmerged, [])
+    with pytest.raises(ValueError, match="ask it with a TokenRequest"):
+        Generation(unmerged, [Request((EventStream("remi", "generated", 0, NONE, NONE),))])

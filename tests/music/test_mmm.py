@@ -23,6 +23,7 @@ from lh_mm.music.bars import (
 )
 from lh_mm.music.mmm import BAR_END, FILL_END, FILL_IN, FILL_START, FIRST, PIECE_START, SIZE, Mmm, filled, in_order
 from lh_mm.music.mmm_grammar import MmmGrammar
+from lh_mm.music.mmm_limits import Limits
 from lh_mm.music.score import Meter, Score, make_notes
 
 LINES = np.arange(5) * 48
@@ -105,13 +106,13 @@ def test_every_token_is_legal_and_what_is_drawn_can_be_read(
     made: tuple[Window, list[tuple[int, int]]], random: object
 ) -> None:
     window, holes = made
-    grammar = MmmGrammar(window.lines)
+    grammar = MmmGrammar(Limits(tuple(window.lines.tolist())))
     for token in Mmm().encode(window, holes).ids.tolist():
         assert grammar.mask()[token], Mmm().name(token)
         grammar.push(token)
     assert grammar.may_end
     rng = np.random.default_rng(len(holes))
-    grammar, drawn = MmmGrammar(LINES, max_tracks=2), []
+    grammar, drawn = MmmGrammar(Limits(tuple(LINES.tolist()), max_tracks=2)), []
     while not (grammar.may_end and rng.random() < 0.5) and len(drawn) < 3000:
         mask = grammar.mask()
         assert mask.any() or grammar.may_end
@@ -167,7 +168,7 @@ def test_what_is_not_legal_is_an_error_or_counted() -> None:
     with pytest.raises(ValueError, match="end too early"):
         Mmm().decode(whole[:-1], LINES)
     with pytest.raises(ValueError, match="4 or 8 bars, got 2"):
-        MmmGrammar(LINES[:3])
+        MmmGrammar(Limits(tuple(LINES[:3].tolist())))
 
 
 def test_a_bundle_holds_the_densities() -> None:

@@ -94,8 +94,14 @@ def test_an_empty_piece_is_its_start() -> None:
 def test_what_was_decoded_survives_unchanged(rows: list[tuple[int, int, int, int, int]]) -> None:
     first = TOKENS.encode(score_of(*((a / 48, (a + n) / 48, p, v, g) for a, n, p, v, g in rows)))
     assert int(TOKENS.begins_note(first.ids).sum()) == first.num_notes == len(rows) - first.num_merged
-    problems: dict[str, int] = {}
-    decoded = TOKENS.decode(first.ids, TEMPO, problems)
+    decoded = TOKENS.decode(first.ids, TEMPO)
     second = TOKENS.encode(decoded)
     assert len(decoded.notes) == first.num_notes
+    assert second.ids.tolist() == first.ids.tolist()
     assert TOKENS.decode(second.ids, TEMPO).notes.tolist() == decoded.notes.tolist()
+
+
+def test_a_held_note_ends_where_it_begins_again() -> None:
+    assert names(score_of((0, 4, 60, 80, 0), (2, 6, 60, 80, 0)))[1:] == [
+        "piano:v80:60", "wait:96", "piano:v0:60", "piano:v80:60", "wait:128", "wait:64", "piano:v0:60",
+    ]  # fmt: skip

@@ -73,10 +73,7 @@ class Request:
         ):
             if unknown := sorted(set(named) - set(known)):
                 raise ValueError(f"the model has no {kind} '{unknown[0]}', it has {', '.join(known) or 'none'}")
-        for name in self.controls:
-            if name not in {control.name for control in spec.controls}:
-                has = ", ".join(control.name for control in spec.controls) or "none"
-                raise ValueError(f"the model has no control '{name}', it has {has}")
+        check_controls(self.controls, spec)
         nothing = np.zeros((0, spec.num_codebooks), np.int64)
         made = replace(
             self,
@@ -171,6 +168,15 @@ class Request:
     def gives(self) -> bool:
         """Whether some stream is given."""
         return "given" in self.roles
+
+
+def check_controls(controls: Mapping[str, str | None], spec: SequenceSpec) -> None:
+    """Raises ValueError for a control that the model has not, or a value that it has not been trained with."""
+    known = {control.name: control for control in spec.controls}
+    for name, value in controls.items():
+        if name not in known:
+            raise ValueError(f"the model has no control '{name}', it has {', '.join(known) or 'none'}")
+        known[name].id_of(value)
 
 
 @dataclass(frozen=True)

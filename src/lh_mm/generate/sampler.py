@@ -22,14 +22,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lh_mm.core.streams import SequenceSpec
 from lh_mm.generate.batch import Batcher, without_given
 from lh_mm.generate.request import Request, Result
 from lh_mm.generate.sampling import Sampling, draw, exponential_noise, guided
 from lh_mm.generate.saved import load_generation, save_generation
+from lh_mm.generate.tokens import TokenRequest, TokenWriter
 from lh_mm.generate.writer import Answer, Ask, Position, Writer
 from lh_mm.models.base import SequenceModel
 from lh_mm.models.graphs import GraphedSteps
 from lh_mm.models.hybrid_mamba import HybridMamba
+from lh_mm.music.tokenizer import Vocabulary
 from lh_mm.music.vocabulary import EventVocabulary
 from lh_mm.nn.linear import pack_for_steps
 
@@ -41,7 +44,7 @@ CHUNK = 256
 class _Row:
     """One writer at work."""
 
-    writer: Writer
+    writer: Writer | TokenWriter
     asks: Generator[Ask, Answer, None]
     ask: Ask | None
     seed: int
@@ -76,7 +79,7 @@ class Generation:
     Args:
         model: in evaluation mode; on any device.
         requests: one for each row; what a row becomes does not depend on the others.
-        vocabulary: of events; needed where events are generated.
+        vocabulary: of events, or the tokenizer; needed where events or tokens are generated.
         events: how events, FRAME and END are drawn.
         codes: how codes are drawn: one for all codebooks, or one for each.
         guidance: scale of classifier-free guidance; 1 is none. Needs requests that give something.
@@ -90,8 +93,8 @@ class Generation:
     def __init__(
         self,
         model: SequenceModel,
-        requests: Sequence[Request],
-        vocabulary: EventVocabulary | None = None,
+        requests: Sequence[Request] | Sequence[TokenRequest],
+        vocabulary: Vocabulary | None = None,
         *,
         events: Sampling | None = None,
         codes: Sampling | Sequence[Sampling] | None = None,
@@ -100,8 +103,6 @@ class Generation:
         graphs: bool | None = None,
     ) -> None:
         spec = self.spec = model.spec
-        if not spec.merged:
-            raise ValueError("this model's sequences carry their own time; they are not generated slot by slot")
         self.model, self.guidance, self.score = model, guidance, score
         self.device = next(iter(model.parameters())).device
         self.event_sampling = events or Sampling()
@@ -109,13 +110,13 @@ class Generation:
         if len(each) != spec.num_codebooks:
             raise ValueError(f"codes should be drawn in 1 or {spec.num_codebooks} ways, got {len(each)}")
         self.code_sampling = each
-        self.requests = [request.completed(spec) for request in requests]
+        self.requests: list[Any] = [request.completed(spec) for request in requests]
         if guidance != 1.0 and not all(request.gives for request in self.requests):
             raise ValueError(f"guidance {guidance} needs requests that give a stream to follow")
         self._twins = guidance != 1.0
         self.rows: list[_Row] = []
         for request in self.requests:
-            writer = Writer(request, spec, vocabulary)
+            writer = _writer(request, spec, vocabulary)
             asks = writer.run()
             first = next(asks)
             self.rows.append(_Row(writer, asks, first, request.seed, first.positions))
@@ -307,6 +308,17 @@ class Generation:
             ValueError: if what lies there is of another model, other requests or other settings.
         """
         load_generation(self, folder)
+
+
+def _writer(request: Request | TokenRequest, spec: SequenceSpec, vocabulary: Vocabulary | None) -> Writer | TokenWriter:
+    """Who writes a request. Raises ValueError for one of merged sequences where the model's carry their own time."""
+    if isinstance(request, TokenRequest):
+        if spec.merged:
+            raise ValueError("this model's sequences are merged: ask it with a Request")
+        return TokenWriter(request, spec, vocabulary)
+    if not spec.merged:
+        raise ValueError("this model's tokens carry their own time: ask it with a TokenRequest")
+    return Writer(request, spec, vocabulary if isinstance(vocabulary, EventVocabulary) else None)
 
 
 def _nats_of(choices: Tensor, logits: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lh_mm.music.bars import DRUMS, BarTrack, Window, without_overlaps
+from lh_mm.core.clock import TempoMap
+from lh_mm.music.bars import DRUMS, TICKS_PER_BEAT, BarTrack, Window, without_overlaps
 from lh_mm.music.mmm import (
     BAR_COUNTS,
     BAR_END,
@@ -27,6 +28,7 @@ from lh_mm.music.mmm import (
     TRACK_START,
     Hole,
 )
+from lh_mm.music.mmm_limits import Limits
 
 if TYPE_CHECKING:
     from lh_mm.music.mmm import Mmm
@@ -38,9 +40,7 @@ class MmmGrammar:
     """The state behind some tokens.
 
     Args:
-        lines: (B + 1,) bar lines in ticks: time may not pass a bar's end. None before the number of bars is known takes
-            bars of four beats.
-        max_tracks: no further track begins behind so many.
+        limits: bar lines and caps; those of the class by default.
 
     Attributes:
         tracks: notes (on, off, pitch) of each track so far, with its instrument.
@@ -49,19 +49,19 @@ class MmmGrammar:
         state: what came last, in a word.
     """
 
-    def __init__(self, lines: NDArray[np.int64] | None = None, max_tracks: int = 16) -> None:
-        if lines is not None and len(lines) - 1 not in BAR_COUNTS:
-            raise ValueError(f"windows have {' or '.join(map(str, BAR_COUNTS))} bars, got {len(lines) - 1}")
-        self.lines, self.max_tracks = lines, max_tracks
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        lines = self.limits.lines
         self.tracks: list[tuple[int, list[tuple[int, int, int]]]] = []
         self.holes: list[Hole] = []
         self.fills: dict[Hole, list[tuple[int, int, int]]] = {}
         self.state = "start"
-        self._lines = np.zeros(1, np.int64) if lines is None else lines
+        self._lines = np.zeros(1, np.int64) if lines is None else np.array(lines, np.int64)
         self._bar = self._begin = self._now = self._end = 0
         self._order = (0, -1)  # of the last event at this time: (0 off, 1 on) and pitch
         self._last_control = -1
         self._sounding: dict[int, int] = {}  # pitch to tick
+        self._begun = 0  # notes of this bar or fill
         self._notes: list[tuple[int, int, int]] = []  # of the fill
 
     @property
@@ -76,7 +76,7 @@ class MmmGrammar:
             case "start":
                 mask[PIECE_START] = True
             case "piece":
-                count = None if self.lines is None else len(self.lines) - 1
+                count = None if self.limits.lines is None else self._num_bars
                 for i, bars in enumerate(BAR_COUNTS):
                     mask[FIRST["NUM_BARS"] + i] = count in (None, bars)
             case "num_bars":
@@ -97,13 +97,26 @@ class MmmGrammar:
             case "bar_end":
                 mask[BAR_START if self._bar < self._num_bars else TRACK_END] = True
             case "track_end":
-                mask[TRACK_START] = len(self.tracks) < self.max_tracks
+                mask[TRACK_START] = len(self.tracks) < self.limits.max_tracks
                 mask[FILL_START] = len(self.holes) > 0
             case "fill":
                 self._mask_events(mask, FILL_END)
             case "fill_end":
                 mask[FILL_START] = len(self.fills) < len(self.holes)
         return mask
+
+    def closing(self) -> NDArray[np.bool_]:
+        """(size,) those of `mask` that close what is open: no further note, bar left open or track."""
+        mask = self.mask()
+        for close in (BAR_END, FILL_END):
+            if mask[close]:
+                return np.arange(SIZE) == close
+        mask[[TRACK_START, FILL_IN]] = self.state == "num_bars", False
+        return mask
+
+    def seconds(self, tempo_map: TempoMap) -> float:
+        """Second of the last token, the window standing at beat 0."""
+        return float(tempo_map.to_seconds(self._now / TICKS_PER_BEAT))
 
     def push(self, token: int) -> None:
         """Take a token.
@@ -116,7 +129,7 @@ class MmmGrammar:
         if token == PIECE_START:
             self.state = "piece"
         elif token == TRACK_START:
-            self.state, self._bar, self._last_control = "track_start", 0, -1
+            self.state, self._bar, self._last_control, self._now = "track_start", 0, -1, 0
         elif token == BAR_START:
             self.state = "bar"
             self._go_to(self._bar)
@@ -124,7 +137,7 @@ class MmmGrammar:
             self.state = "fill_in"
             self.holes.append((len(self.tracks) - 1, self._bar))
         elif token == BAR_END:
-            self.state, self._bar = "bar_end", self._bar + 1
+            self.state, self._bar, self._now = "bar_end", self._bar + 1, self._end
         elif token == TRACK_END:
             self.state = "track_end"
             self._close_all(int(self._lines[-1]), self.tracks[-1][1])
@@ -133,13 +146,13 @@ class MmmGrammar:
             self._go_to(self.holes[len(self.fills)][1])
             self._notes = []
         elif token == FILL_END:
-            self.state = "fill_end"
+            self.state, self._now = "fill_end", self._end
             self._close_all(self._end, self._notes)
             self.fills[self.holes[len(self.fills)]] = self._notes
         elif token < FIRST["INST"]:
             self.state = "num_bars"
             bars = BAR_COUNTS[token - FIRST["NUM_BARS"]]
-            self._lines = np.arange(bars + 1) * MAX_DELTA if self.lines is None else self.lines
+            self._lines = np.arange(bars + 1) * MAX_DELTA if self.limits.lines is None else self._lines
         elif token < FIRST["DENSITY"]:
             self.state = "inst"
             self.tracks.append((token - FIRST["INST"], []))
@@ -156,7 +169,7 @@ class MmmGrammar:
 
     def _go_to(self, bar: int) -> None:
         self._begin = self._now = int(self._lines[bar])
-        self._end, self._order = int(self._lines[bar + 1]), (0, -1)
+        self._end, self._order, self._begun = int(self._lines[bar + 1]), (0, -1), 0
 
     def _instrument(self) -> int:
         track = self.holes[len(self.fills)][0] if self.state == "fill" else len(self.tracks) - 1
@@ -170,15 +183,24 @@ class MmmGrammar:
             sounding = [p for p in self._sounding if p > pitch]
             mask[[_OFF + p for p in sounding]] = True
         if self._now < self._end:
-            mask[_ON + (pitch + 1 if begins else 0) : _ON + 128] = True
-            if not drums:
-                mask[[_ON + p for p in self._sounding]] = False
+            if self._has_room(drums):
+                mask[_ON + (pitch + 1 if begins else 0) : _ON + 128] = True
+                if not drums:
+                    mask[[_ON + p for p in self._sounding]] = False
             left = min(MAX_DELTA, self._end - self._now - (1 if drums else 0))
             mask[_DELTA : _DELTA + max(0, left)] = True
         mask[close] = True
 
+    def _has_room(self, drums: bool) -> bool:
+        """Whether the caps allow another note now; drums sound for a moment only."""
+        limits = self.limits
+        if limits.max_notes is not None and self._begun >= limits.max_notes:
+            return False
+        return drums or limits.max_polyphony is None or len(self._sounding) < limits.max_polyphony
+
     def _event(self, token: int) -> None:
         begins = token < _OFF
+        self._begun += begins
         pitch = token - (_ON if begins else _OFF)
         notes = self._notes if self.state == "fill" else self.tracks[-1][1]
         self._order = (int(begins), pitch)
@@ -198,7 +220,7 @@ def read(
     mmm: Mmm, ids: list[int], lines: NDArray[np.int64], problems: dict[str, int] | None
 ) -> tuple[Window, dict[Hole, NDArray[np.int64]]]:
     """See `Mmm.decode`."""
-    grammar = MmmGrammar(lines, max_tracks=len(ids))
+    grammar = MmmGrammar(Limits(tuple(lines.tolist()), max_tracks=max(1, len(ids))))
     for i, token in enumerate(ids):
         try:
             grammar.push(token)

@@ -6,7 +6,8 @@ The layout is that of OpenAI's public demo as its clients decode it (`stevenwate
 beat (1/96 s at 120 bpm, longer waits are repeated); 4096 is the start of a piece.
 
 Of MuseNet nothing else was published about order and mapping, so that is ours: at one time ends stand before begins,
-both by (instrument, pitch); General MIDI programs go to the nearest of its ten instruments (`INSTRUMENT_OF`).
+both by (instrument, pitch); a note ends where the same one begins again; General MIDI programs go to the nearest of its
+ten instruments (`INSTRUMENT_OF`).
 
 Legend: T tokens, E events (begins and ends).
 """
@@ -34,7 +35,7 @@ PROGRAM_OF = {
     "piano": 0, "violin": 40, "cello": 42, "bass": 32, "guitar": 24, "flute": 73, "clarinet": 71, "trumpet": 56,
     "harp": 46,
 }  # fmt: skip
-_DRUM_BLOCK = 30
+DRUM_BLOCK = 30
 _FAMILIES = (
     (8, "piano"), (16, "harp"), (24, "piano"), (32, "guitar"), (40, "bass"), (42, "violin"), (44, "cello"),
     (46, "violin"), (48, "harp"), (56, "violin"), (64, "trumpet"), (72, "clarinet"), (88, "flute"), (96, "violin"),
@@ -61,8 +62,8 @@ class Musenet:
     def begins_note(self, ids: ArrayLike) -> NDArray[np.bool_]:
         """Which ids begin a note, any shape."""
         block = np.asarray(ids) // 128
-        other = (block >= 14) & (block < _DRUM_BLOCK) & (block % 2 == 0)
-        begins: NDArray[np.bool_] = ((block >= 1) & (block <= 13)) | other | (block == _DRUM_BLOCK)
+        other = (block >= 14) & (block < DRUM_BLOCK) & (block % 2 == 0)
+        begins: NDArray[np.bool_] = ((block >= 1) & (block <= 13)) | other | (block == DRUM_BLOCK)
         return begins
 
     def name(self, token: int) -> str:
@@ -71,7 +72,7 @@ class Musenet:
             raise ValueError(f"token {token} is outside 0..{SIZE - 1}")
         if token >= WAIT:
             return "start" if token == START else f"wait:{token - WAIT + 1}"
-        instrument, velocity = _meaning(token // 128)
+        instrument, velocity = meaning(token // 128)
         return f"{INSTRUMENTS[instrument]}:v{velocity}:{token % 128}"
 
     def to_json(self) -> str:
@@ -96,26 +97,28 @@ class Musenet:
         legal[:, [START, SIZE]] = False
         if is_start:
             block, pitch = ids // 128, ids % 128
-            note = block < _DRUM_BLOCK
+            note = block < DRUM_BLOCK
             instrument = np.where(block <= 13, 0, (block - 12) // 2)
             is_end = note & ((block == 0) | ((block > 13) & (block % 2 == 1)))
             voice = instrument * 128 + pitch
             begins, ends = np.where(note & ~is_end, voice, -1), np.where(is_end, voice, -1)
-            # A note that begins while it sounds is ended by that, so it is one all the same.
             sounds = sounding_before(begins, ends, 9 * 128).reshape(-1, 9, 128)
             blocks = legal[:, :WAIT].reshape(len(legal), -1, 128)
             blocks[:, 0] = sounds[:, 0]
-            blocks[:, 15:_DRUM_BLOCK:2] = sounds[:, 1:]
+            blocks[:, 15:DRUM_BLOCK:2] = sounds[:, 1:]
             legal[0] = False
             legal[0, START] = True
         return legal
 
     def transposed(self, ids: NDArray[np.int64], semitones: int) -> NDArray[np.int64]:
         """Every pitch but those of drums moved; unchanged where one would leave 0 .. 127."""
-        return transposed(ids, ids < _DRUM_BLOCK * 128, ids % 128, semitones)
+        return transposed(ids, ids < DRUM_BLOCK * 128, ids % 128, semitones)
 
     def encode(self, score: Score) -> TimedTokens:
-        """Tokens of a score on its own beats; of equal notes at one time the longest, and none shorter than a unit."""
+        """Tokens of a score on its own beats; of equal notes at one time the longest, and none shorter than a unit.
+
+        A note that is still held when the same one begins again ends there.
+        """
         notes = score.notes
         names = np.array([INSTRUMENTS.index(name) for name in INSTRUMENT_OF])
         instrument = np.where(notes["drum"], 9, names[np.minimum(notes["program"], 127)])
@@ -128,6 +131,9 @@ class Musenet:
         first[1:] = (np.diff(on) != 0) | (np.diff(instrument) != 0) | (np.diff(pitch) != 0)
         velocity = notes["velocity"].astype(np.int64)[order][first]
         on, off, pitch, instrument = on[first], off[first], pitch[first], instrument[first]
+        voice = np.lexsort([on, pitch, instrument])  # each note before the next of its own
+        same = (np.diff(instrument[voice]) == 0) & (np.diff(pitch[voice]) == 0)
+        off[voice[:-1][same]] = np.minimum(off[voice[:-1][same]], on[voice[1:][same]])
         level = np.clip(np.rint((velocity - 24) / 8), 0, 12).astype(np.int64)
         begin = np.where(instrument == 0, 1 + level, 12 + 2 * instrument)  # violin is 14, cello 16, ... drums 30
         end = np.where(instrument == 0, 0, 13 + 2 * instrument)
@@ -175,7 +181,7 @@ class Musenet:
             if token >= WAIT:
                 unit += 0 if token == START else token - WAIT + 1
                 continue
-            instrument, velocity = _meaning(token // 128)
+            instrument, velocity = meaning(token // 128)
             key = (instrument, token % 128)
             if instrument == 9:
                 rows.append((9, unit, unit + UNITS_PER_BEAT // 4, token % 128, velocity))
@@ -194,11 +200,11 @@ class Musenet:
         return _score_of(rows, unit, tempo_map)
 
 
-def _meaning(block: int) -> tuple[int, int]:
-    """Instrument and velocity (0 ends a note) of a block of 128 ids."""
+def meaning(block: int) -> tuple[int, int]:
+    """Instrument and velocity (0 ends a note) of a block k of 128 ids."""
     if block <= 13:
         return 0, PIANO_VELOCITIES[block - 1] if block else 0
-    if block == _DRUM_BLOCK:
+    if block == DRUM_BLOCK:
         return 9, OTHER_VELOCITY
     return (block - 12) // 2, 0 if block % 2 else OTHER_VELOCITY
 

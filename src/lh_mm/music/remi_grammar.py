@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lh_mm.core.clock import TempoMap
 from lh_mm.music.tokens import transposed
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RemiGrammar:
-    """Which token may come next; END may follow wherever `at_border` holds.
+    """Which token may come next; END may follow wherever `may_end` holds.
 
     A piece is Bar (Position (Track (Pitch Duration)+)+)* and so on; inside a bar positions rise, inside a
     position tracks do, and inside a track pitches do, as `Remi.encode` writes them.
@@ -25,13 +26,14 @@ class RemiGrammar:
         self.position = remi.positions  # before the first Bar no position may come
         self.track = len(remi.programs)
         self.pitch = 127
+        self.bar = -1  # counted from the first Bar
         self._last = "start"
 
     def __str__(self) -> str:
         return f"{self._last} (position {self.position}, track {self.track}, pitch {self.pitch})"
 
     @property
-    def at_border(self) -> bool:
+    def may_end(self) -> bool:
         """Whether a note, or a bar, is complete."""
         return self._last in ("bar", "duration")
 
@@ -41,7 +43,7 @@ class RemiGrammar:
         if token == 0:
             return self._last in ("start", "bar", "duration")
         if token < remi.first_track:
-            return self.at_border and token - 1 > self.position
+            return self.may_end and token - 1 > self.position
         if token < remi.first_pitch:
             return self._last == "position" or (self._last == "duration" and token - remi.first_track > self.track)
         if token < remi.first_duration:
@@ -53,7 +55,7 @@ class RemiGrammar:
         remi, mask = self.remi, np.zeros(self.remi.size, bool)
         tracks, pitches = mask[remi.first_track : remi.first_pitch], mask[remi.first_pitch : remi.first_duration]
         mask[0] = self._last in ("start", "bar", "duration")
-        if self.at_border:
+        if self.may_end:
             mask[2 + self.position : remi.first_track] = True
         if self._last == "position":
             tracks[:] = True
@@ -66,13 +68,23 @@ class RemiGrammar:
             pitches[self.pitch + 1 :] = True
         return mask
 
+    def closing(self) -> NDArray[np.bool_]:
+        """As `mask`: what has been begun must become a note."""
+        return self.mask()
+
+    def seconds(self, tempo_map: TempoMap) -> float:
+        """Second of the last bar or position, the first Bar standing at beat 0."""
+        step = max(self.bar, 0) * self.remi.positions
+        step += self.position if 0 <= self.position < self.remi.positions else 0
+        return float(tempo_map.to_seconds(step / self.remi.steps_per_beat))
+
     def push(self, token: int) -> None:
         """Takes one token. Raises ValueError if it may not come."""
         remi = self.remi
         if not self.allows(token):
             raise ValueError(f"{remi.name(token)} is not legal after {self}")
         if token == 0:
-            self._last, self.position = "bar", -1
+            self._last, self.position, self.bar = "bar", -1, self.bar + 1
         elif token < remi.first_track:
             self._last, self.position = "position", token - 1
         elif token < remi.first_pitch:
