@@ -175,3 +175,26 @@ def test_every_target_is_legal_in_every_vocabulary(prepared: PreparedSet, kind: 
         at = (target[0] >= 0).nonzero().flatten()
         assert legal[0, at, target[0, at]].all()
         assert not legal[0].all()
+
+
+def test_musenet_rows_tell_instruments_and_where_a_token_stands(prepared: PreparedSet) -> None:
+    rows = MusenetConfig(length=100, structure=True, control_dropout=0).build(prepared)
+    plays = [control.name for control in rows.spec.controls if control.name.startswith("plays_")]
+    assert len(plays) == 10
+    assert rows.spec.tells_structure
+    piece = prepared.pieces("train")[0]
+    tokens = rows._tokens(piece)
+    row = rows._row(piece, 100, 200, 80)
+    assert row.states is not None
+    assert row.states.shape == (len(row.merged), 2)
+    assert row.states[1, 0] == 1 + 80 * 128 // len(tokens)  # the first token that is shown; BOS stands before it
+    by_name = dict(zip([control.name for control in rows.spec.controls], row.controls, strict=True))
+    assert by_name["plays_drums"] == 2  # yes
+    assert by_name["plays_harp"] == 1
+    batch = collate([[row]], rows.spec)
+    assert batch.states is not None
+    assert batch.states.shape == (*batch.shape, 2)
+    plain = MusenetConfig(length=100, instruments=False).build(prepared)
+    assert not plain.spec.tells_structure
+    assert not any(control.name.startswith("plays_") for control in plain.spec.controls)
+    assert plain.train_row(0, 0).states is None

@@ -29,9 +29,19 @@ def test_top_p_keeps_the_least_that_makes_up_the_share(top_p: float, kept: int) 
     assert set(p.nonzero().flatten().tolist()) == set([1, 3, 0, 2][:kept])
 
 
+def test_typical_keeps_what_surprises_as_much_as_expected() -> None:
+    # Entropy 1.14 nats; surprises .69, 1.20, 1.90, 3.0: the second is nearest, then the first, the third, the last.
+    kept = [set(Sampling(typical_p=t).probabilities(LOGITS).nonzero().flatten().tolist()) for t in (0.2, 0.4, 0.9, 1)]
+    assert kept == [{1}, {0, 1}, {0, 1, 2}, {0, 1, 2, 3}]
+    both = Sampling(typical_p=0.9, top_p=0.5).probabilities(LOGITS)
+    assert both.nonzero().flatten().tolist() == [0]
+    with pytest.raises(ValueError, match="typical_p"):
+        Sampling(typical_p=0)
+
+
 def test_what_is_impossible_is_never_drawn() -> None:
     logits = torch.tensor([0.0, -torch.inf, -torch.inf, -5.0])
-    for way in (Sampling(), Sampling(0.0), Sampling(2.0, 3), Sampling(1.0, 0, 0.9)):
+    for way in (Sampling(), Sampling(0.0), Sampling(2.0, 3), Sampling(1.0, 0, 0.9), Sampling(typical_p=0.9)):
         choices = draw(way.probabilities(logits), exponential_noise([1] * 200, range(200), (4,)))
         assert set(choices.tolist()) <= {0, 3}
 

@@ -21,6 +21,7 @@ from lh_mm.generate.tokens import TokenRequest
 from lh_mm.models.hf import HfConfig
 from lh_mm.models.hybrid_mamba import HybridMambaConfig
 from lh_mm.models.likelihood import head_sums
+from lh_mm.models.musenet import MusenetModelConfig
 from lh_mm.models.music_transformer import MusicTransformerConfig
 from lh_mm.music.bars import BarTrack, Window
 from lh_mm.music.chorale import Chorale
@@ -30,6 +31,7 @@ from lh_mm.music.musenet import Musenet
 from lh_mm.music.performance import TIME_SHIFT, Performance
 from lh_mm.music.remi import Remi
 from lh_mm.music.token_grammar import grammar_of
+from lh_mm.music.tokens import structure_of
 
 TOKENIZERS: dict[str, Any] = {
     "performance": Performance(), "musenet": Musenet(), "remi": Remi((0, -1)), "chorale": Chorale(2), "mmm": Mmm(),
@@ -37,6 +39,7 @@ TOKENIZERS: dict[str, Any] = {
 CONFIGS: dict[str, Any] = {
     "hybrid": HybridMambaConfig(pattern="M*-", dim=32, heads=2, kv_heads=1, state_dim=8, head_dim=16, mlp_ratio=2),
     "music_transformer": MusicTransformerConfig(layers=1, dim=32, heads=2, attention_dim=32, ff_dim=32, dropout=0),
+    "musenet": MusenetModelConfig(layers=1, dim=32, heads=2, max_positions=400, dropout=0),
     "hf": HfConfig(shape={"n_layer": 1, "n_head": 2, "n_embd": 32, "n_positions": 400}, dropout=0),
 }
 
@@ -167,6 +170,29 @@ def test_open_bars_are_filled_and_what_stands_around_them_stays() -> None:
     back, fills = tokenizer.decode(ids, window.lines)
     assert list(fills) == [(0, 1), (1, 0)]
     assert len(back.tracks) == 2
+
+
+def test_a_planned_length_is_told_as_training_tells_it() -> None:
+    tokenizer = TOKENIZERS["musenet"]
+    plain = spec_of(tokenizer)
+    spec = replace(plain, streams=(*plain.streams, StreamSpec("structure", "structure", dim=2)))
+    torch.manual_seed(0)
+    model = MusenetModelConfig(layers=1, dim=32, heads=2, max_positions=256).build(spec).eval()
+    asked = [TokenRequest(max_tokens=150, planned_tokens=n, seed=1) for n in (200, None)]
+    told, untold = drawn(model, tokenizer, *asked)
+    assert told.nats["event"][0] != pytest.approx(untold.nats["event"][0], rel=1e-6)
+    grammar, clocks = grammar_of(tokenizer), []
+    for token in told.ids.tolist():
+        grammar.push(token)
+        clocks.append(int(np.floor(grammar.seconds(TempoMap.constant(120.0)) * 40.0 + 1e-6)))
+    row = row_of_tokens(
+        told.ids, np.array(clocks), first=0, ends=False, is_start=True, controls=[0],
+        legal=tokenizer.legal(told.ids, True)[:-1], structure=structure_of(np.arange(-1, 200), 200),
+    )  # fmt: skip
+    with torch.inference_mode():
+        sums = head_sums(model, collate([[row]], spec))
+    assert int(sums.event_count) == told.nats["event"][1] == 150
+    assert float(sums.event_nats) == pytest.approx(told.nats["event"][0], rel=1e-4)
 
 
 def test_it_can_be_put_away_and_gone_on_with(tmp_path: Path) -> None:

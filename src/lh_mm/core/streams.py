@@ -35,14 +35,15 @@ class StreamSpec:
 
     Attributes:
         name: unique in the sequence: `midi`, `mix`, ...
-        kind: event tokens, codec codes, features for the front end, or note states of every frame.
+        kind: event tokens, codec codes, features for the front end, note states of every frame, or where in its
+            piece a token stands (`music/tokens.py`'s `structure_of`, of unmerged sequences).
         vocabulary_size: event ids (FRAME and END not counted) or codes of one codebook; 0 for features.
         num_codebooks: K of `codes`, else 0.
-        dim: bins of `features`, values of `states`, else 0.
+        dim: bins of `features`, values of `states` and `structure`, else 0.
     """
 
     name: str
-    kind: Literal["midi", "codes", "features", "states"]
+    kind: Literal["midi", "codes", "features", "states", "structure"]
     vocabulary_size: int = 0
     num_codebooks: int = 0
     dim: int = 0
@@ -130,6 +131,11 @@ class SequenceSpec:
         states = self._of("states")
         return states[0].dim if states else 0
 
+    @property
+    def tells_structure(self) -> bool:
+        """Whether positions tell where in their piece they stand."""
+        return bool(self._of("structure"))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a bundle."""
         return {
@@ -187,7 +193,8 @@ class StreamBatch:
         feature_given: (B, A, N) where a feature may be heard.
         feature_document: (B, N) the document of each feature frame.
         feature_index: (B, L) index into N at frame positions that show a given frame, -1 elsewhere.
-        states: (B, L, R) uint8, note states at frame positions (`music/note_state.py`); None without.
+        states: (B, L, R) uint8, note states at frame positions (`music/note_state.py`), or where in its piece a
+            token stands (B, L, 2); None without.
         event_target: (B, L) id in 0 .. V+1, -1 where there is none; None when generating.
         code_target: (B, L, A, K), `ZERO` where there is none; None when generating.
         event_mask: (B, L, ceil((V + 2) / 8)) packed bits of legal choices; None where all are legal.
@@ -268,7 +275,7 @@ class Row:
         feature_given: (A, N) bool.
         first_frame: frame of the first feature.
         event_mask: packed legal choices (L, bytes) or None.
-        states: (L, R) note states at frame positions, or None.
+        states: (L, R) note states at frame positions, (L, 2) where in its piece a token stands, or None.
         is_crop: whether BOS says crop even where the sequence has its own start (a piece that was cut first
             and built then).
     """
@@ -310,8 +317,8 @@ def collate(rows: Sequence[Sequence[Row]], spec: SequenceSpec) -> StreamBatch:
     document = full((length,), 0)
     event_mask = full((length, mask_bytes), 255, np.uint8)
     feature_index = full((length,), -1)
-    has_states = any(doc.states is not None for row in rows for doc in row)
-    states = full((length, spec.state_dim if has_states else 0), 0, np.uint8)
+    state_dim = next((doc.states.shape[1] for row in rows for doc in row if doc.states is not None), 0)
+    states = full((length, state_dim), 0, np.uint8)
     features = np.zeros((len(rows), num_tracks, num_frames, spec.feature_dim), np.float32)
     feature_given = np.zeros((len(rows), num_tracks, num_frames), bool)
     feature_document = full((num_frames,), 0)
@@ -363,7 +370,7 @@ def collate(rows: Sequence[Sequence[Row]], spec: SequenceSpec) -> StreamBatch:
         feature_given=t(feature_given) if has_features else None,
         feature_document=t(feature_document) if has_features else None,
         feature_index=t(feature_index) if has_features else None,
-        states=t(states) if has_states else None,
+        states=t(states) if state_dim else None,
         event_target=t(event_target), code_target=t(code_target),
         event_mask=t(event_mask) if mask_bytes else None,
     )  # fmt: skip

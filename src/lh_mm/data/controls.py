@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from lh_mm.core.streams import ControlSpec
+from lh_mm.music.musenet import INSTRUMENT_OF, INSTRUMENTS
 
 TEMPO_STEP_BPM = 10
 DENSITY_EDGES = (0, 1, 2, 4, 6, 8, 12, 16, 24, 32)
@@ -45,18 +46,38 @@ def _density(piece: Mapping[str, Any]) -> str | None:
     return density_bucket(piece["notes"][1] / piece["duration_s"]) if piece["score"] is not None else None
 
 
+def _plays(instrument: str) -> Callable[[Mapping[str, Any]], str | None]:
+    """Whether one of MuseNet's instruments plays in a piece."""
+
+    def read(piece: Mapping[str, Any]) -> str | None:
+        if piece["score"] is None:
+            return None
+        programs = piece["score"]["programs"]
+        return "yes" if instrument in {"drums" if p < 0 else INSTRUMENT_OF[p] for p in programs} else "no"
+
+    return read
+
+
 CONTROLS: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
     "style": _text("style"),
     "key": _text("key"),
     "tempo": _tempo,
     "density": _density,
+    **{f"plays_{name}": _plays(name) for name in INSTRUMENTS},
 }
 """Each control's name and how a piece's manifest record says its value, None where it says nothing."""
 
+INSTRUMENT_CONTROLS = tuple(f"plays_{name}" for name in INSTRUMENTS)
+"""Those that MuseNet's tokens add: which of its instruments play."""
+
 
 def control_values(pieces: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Every control that occurs, with its values in a stable order (numbers by size)."""
-    values = {name: {value for piece in pieces if (value := read(piece))} for name, read in CONTROLS.items()}
+    """Every control that occurs, with its values in a stable order (numbers by size); those of tokenizers apart."""
+    values = {
+        name: {value for piece in pieces if (value := read(piece))}
+        for name, read in CONTROLS.items()
+        if name not in INSTRUMENT_CONTROLS
+    }
     return {name: sorted(found, key=_by_number) for name, found in values.items() if found}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -51,9 +51,17 @@ class NoteRows(ABC):
         """One event stream, unmerged; or the parent's."""
         if self.parent is not None:
             return self.parent
-        stream = StreamSpec(MIDI, "midi", self.vocabulary.size)
-        controls = control_specs(self.prepared.about["controls"])
-        return SequenceSpec((stream,), self.prepared.rate_hz, merged=False, controls=controls)
+        streams = [StreamSpec(MIDI, "midi", self.vocabulary.size)]
+        if getattr(self.config, "structure", False):
+            streams.append(StreamSpec("structure", "structure", dim=2))
+        controls = control_specs(self._control_values)
+        return SequenceSpec(tuple(streams), self.prepared.rate_hz, merged=False, controls=controls)
+
+    @property
+    def _control_values(self) -> Mapping[str, Sequence[str]]:
+        """Controls of BOS with their values."""
+        values: Mapping[str, Sequence[str]] = self.prepared.about["controls"]
+        return values
 
     def has(self, split: Split) -> bool:
         """Whether some piece of a split has notes."""
@@ -96,6 +104,7 @@ def row_of_tokens(
     is_start: bool,
     controls: Sequence[int],
     legal: NDArray[np.bool_] | None,
+    structure: NDArray[np.uint8] | None = None,
 ) -> Row:
     """BOS and tokens as a row, each position with its next token as target.
 
@@ -106,6 +115,7 @@ def row_of_tokens(
         is_start: whether they begin a piece.
         controls: ids of BOS.
         legal: (L, V + 2) what may be chosen at each position; None where everything may.
+        structure: (1 + T, 2) where in the piece BOS and each token stand, for models that are told.
     """
     length = len(ids) + 1 if ends else len(ids)
     clock = np.concatenate([clocks[:1], clocks])[:length]
@@ -125,4 +135,5 @@ def row_of_tokens(
         length_known=False, is_start=is_start, names=(MIDI,),
     )  # fmt: skip
     masks = None if legal is None else np.packbits(legal, axis=1)
-    return Row(merged, ("generated",), (0,), controls, event_mask=masks, is_crop=not is_start)
+    states = None if structure is None else structure[:length]
+    return Row(merged, ("generated",), (0,), controls, event_mask=masks, states=states, is_crop=not is_start)

@@ -10,7 +10,7 @@ backbone's clock works as it does in merged sequences.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -21,6 +21,7 @@ from pydantic import Field
 
 from lh_mm.core.config import Config
 from lh_mm.core.streams import Row, SequenceSpec
+from lh_mm.data.controls import INSTRUMENT_CONTROLS
 from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.note_rows import NoteRows, row_of_tokens
 from lh_mm.data.prepared import PieceInfo, PreparedSet
@@ -30,6 +31,7 @@ from lh_mm.music.musenet import Musenet
 from lh_mm.music.performance import Performance
 from lh_mm.music.remi import Remi
 from lh_mm.music.tokenizer import Tokenizer, Tokens
+from lh_mm.music.tokens import structure_of
 
 
 class _Windows(Config, ABC):
@@ -82,6 +84,10 @@ class MusenetConfig(_Windows):
     """Rows of MuseNet's tokens: instrument, pitch and loudness in one id, waits in 48ths of a beat."""
 
     kind: Literal["musenet"] = "musenet"
+    structure: bool = False
+    """Whether each token is told with the part of its piece and the countdown to its end, which says how long it is."""
+    instruments: bool = True
+    """Whether BOS says which of the ten instruments play, as MuseNet's prefix does."""
 
     def tokenizer(self, programs: tuple[int, ...]) -> Musenet:
         return Musenet()
@@ -117,6 +123,11 @@ class TokenRows(NoteRows):
         """The tokenizer; travels in the bundle. Tracks are the set's programs, in the order of tracks."""
         programs = dict.fromkeys(program for piece in self.prepared.pieces() for program in piece.programs)
         return self.config.tokenizer(tuple(programs))
+
+    @property
+    def _control_values(self) -> Mapping[str, Sequence[str]]:
+        own = INSTRUMENT_CONTROLS if getattr(self.config, "instruments", False) else ()
+        return {**super()._control_values, **dict.fromkeys(own, ("no", "yes"))}
 
     def train_row(self, seed: int, index: int) -> Row:
         """Row `index` of the endless training order of `seed`."""
@@ -192,9 +203,9 @@ class TokenRows(NoteRows):
         if shift:
             ids = self.vocabulary.transposed(ids, shift)
         clocks = np.floor(tokens.times_s[shown:end] * self.spec.rate_hz + 1e-6).astype(np.int64)
+        where = structure_of(np.arange(shown - 1, end), len(tokens)) if self.spec.tells_structure else None
         legal = self.vocabulary.legal(ids[: len(ids) if end == len(tokens) else len(ids) - 1], is_start=shown == 0)
         return row_of_tokens(
             ids, clocks, first=start - shown, ends=end == len(tokens), is_start=shown == 0,
-            controls=self._controls(piece, keep, shift),
-            legal=legal,
+            controls=self._controls(piece, keep, shift), legal=legal, structure=where,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from lh_mm.core.merge import ROLES, ZERO, Kind
 from lh_mm.core.streams import Header, SequenceSpec, StreamBatch, length_bucket
 from lh_mm.generate.request import Request
 from lh_mm.generate.writer import CLOCK, CODES, EVENT, FEATURE, HOLE, KIND, SLOT, STREAM, Position
+from lh_mm.music.tokens import structure_of
 
 
 class Batcher:
@@ -36,6 +37,8 @@ class Batcher:
         self.header = _header(requests, first_slots, spec, device)
         self.features, self.feature_given = _features(requests, spec)
         self.states = _states(requests, spec)
+        planned = [getattr(r, "planned_tokens", None) or 0 for r in requests]
+        self.planned = np.array(planned, np.int64)[:, None] if spec.tells_structure else None
         self.delays = np.array([r.events[0].delay if r.events else 0 for r in requests], np.int64)[:, None]
         if self.features is not None and self.feature_given is not None:
             self.features, self.feature_given = self.features.to(device), self.feature_given.to(device)
@@ -69,7 +72,9 @@ class Batcher:
         )
 
     def _states_at(self, table: NDArray[np.int64]) -> Tensor | None:
-        """(R, L, values) note states at frame positions."""
+        """(R, L, values) note states at frame positions, or where in its piece each token stands."""
+        if self.planned is not None:
+            return torch.from_numpy(structure_of(table[..., FEATURE], self.planned)).to(self.device)
         if self.states is None:
             return None
         shown = table[..., SLOT] - self.delays

@@ -1,4 +1,4 @@
-"""Drawing from logits: temperature, top-k, top-p (Holtzman et al. 2020, arXiv:1904.09751), with noise by number.
+"""Drawing from logits: temperature, top-k, top-p (Holtzman et al. 2020, arXiv:1904.09751), typical; noise by number.
 
 A draw is `argmax(p / e)` with e exponentially distributed, which has the probabilities p and needs no cumulative
 sum. The noise of a draw comes from (seed, number of the draw) alone: whoever stops and goes on later, or puts a
@@ -24,17 +24,20 @@ class Sampling:
         temperature: divides the logits; 0 takes the likeliest.
         top_k: draw from the k likeliest only; 0 is all.
         top_p: draw from the likeliest that make up this share.
+        typical_p: draw from those whose surprise is nearest to the expected one, as many as make up this share
+            (Meister et al. 2023, arXiv:2202.00666).
     """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    typical_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
+        if self.temperature < 0 or self.top_k < 0 or not (0 < self.top_p <= 1 and 0 < self.typical_p <= 1):
             raise ValueError(
-                "sampling needs temperature >= 0, top_k >= 0 and 0 < top_p <= 1, "
-                f"got {self.temperature}, {self.top_k} and {self.top_p}"
+                "sampling needs temperature >= 0, top_k >= 0, 0 < top_p <= 1 and 0 < typical_p <= 1, "
+                f"got {self.temperature}, {self.top_k}, {self.top_p} and {self.typical_p}"
             )
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -45,12 +48,22 @@ class Sampling:
             least = logits.topk(self.top_k, dim=-1).values[..., -1:]
             logits = logits.masked_fill(logits < least, -torch.inf)
         p = torch.softmax(logits / self.temperature, dim=-1)
+        if self.typical_p < 1:
+            surprise = -p.clamp(min=1e-38).log()
+            expected = (p * surprise).sum(-1, keepdim=True)
+            away = (surprise - expected).abs().masked_fill(p == 0, torch.inf)
+            p = _first_of(p, away.argsort(-1), self.typical_p)
+            p = p / p.sum(-1, keepdim=True)
         if self.top_p < 1:
-            ordered, order = p.sort(dim=-1, descending=True)
-            # Kept is what the likelier ones have not filled up; the likeliest always.
-            beyond = ordered.cumsum(-1) - ordered >= self.top_p
-            p = torch.zeros_like(p).scatter(-1, order, ordered.masked_fill(beyond, 0.0))
+            p = _first_of(p, p.argsort(-1, descending=True), self.top_p)
         return p
+
+
+def _first_of(p: Tensor, order: Tensor, share: float) -> Tensor:
+    """`p` (..., C) where those before in `order` have not filled up the share, 0 elsewhere; the first stays always."""
+    ordered = p.gather(-1, order)
+    beyond = ordered.cumsum(-1) - ordered >= share
+    return torch.zeros_like(p).scatter(-1, order, ordered.masked_fill(beyond, 0.0))
 
 
 def exponential_noise(seeds: Sequence[int], numbers: Sequence[int], shape: Sequence[int]) -> Tensor:

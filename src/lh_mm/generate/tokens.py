@@ -36,6 +36,7 @@ class TokenRequest:
         prompt: (T,) ids that stand before what is drawn; none composes from nothing.
         shown: the model reads this many of the last ones, the grammar knows them all; None for all.
         max_tokens: drawn at most, but for those that bring what is open to its end.
+        planned_tokens: length of the piece that models are told who are told one (MuseNet); None says nothing.
         until_s: END is neither drawn before this second nor is the sequence gone on with behind it; None leaves the
             length to the model.
         tempo_map: seconds of the grid that tokens count on, its beat 0 where the prompt begins.
@@ -48,6 +49,7 @@ class TokenRequest:
     prompt: NDArray[np.int64] = field(default_factory=lambda: _NONE)
     shown: int | None = None
     max_tokens: int = 2048
+    planned_tokens: int | None = None
     until_s: float | None = None
     tempo_map: TempoMap = field(default_factory=lambda: TempoMap.constant(120.0))
     limits: Limits | None = None
@@ -110,6 +112,7 @@ class TokenWriter:
     Attributes:
         ids: (T,) prompt and drawn tokens.
         clocks: slot that each has reached, from the piece's begin.
+        ended: whether END was drawn.
         num_illegal: tokens drawn without a mask that the grammar bars, END included.
         num_frames: slots of the piece, once it is finished.
     """
@@ -125,6 +128,7 @@ class TokenWriter:
         self.clocks: list[int] = []
         self.codes = np.zeros((0, 0, 0), np.int64)
         self.num_frames: int | None = None
+        self.ended = False
         self.num_illegal = self.done = self.first_slot = 0
         self.rest: list[Position] = []
         self._first: int | None = None  # slot of the first token that is shown
@@ -132,8 +136,8 @@ class TokenWriter:
     def run(self) -> Generator[Ask, Answer, None]:
         """The asks, in order; the last token drawn is left in `rest`."""
         request = self.request
-        self._put(Kind.BOS, 0)
         hidden = len(request.prompt) - min(len(request.prompt), request.shown or len(request.prompt))
+        self._put(Kind.BOS, 0, number=hidden - 1)
         for i, token in enumerate(request.prompt.tolist()):
             self.grammar.push(token)
             self._take(token, shown=i >= hidden)
@@ -142,6 +146,7 @@ class TokenWriter:
             self.rest = []
             assert isinstance(choice, int)
             if choice == self.size + 1:
+                self.ended = True
                 self.num_illegal += not self.grammar.may_end
                 break
             if request.masked or self.grammar.mask()[choice]:
@@ -167,12 +172,13 @@ class TokenWriter:
 
     def _take(self, token: int, shown: bool = True) -> None:
         slot = int(np.floor(self.grammar.seconds(self.request.tempo_map) * self.spec.rate_hz + 1e-6))
-        self.ids.append(token)
-        self.clocks.append(slot)
         if shown:
             self._first = slot if self._first is None else self._first
-            self._put(Kind.EVENT, slot - self._first, token)
+            self._put(Kind.EVENT, slot - self._first, token, len(self.ids))
+        self.ids.append(token)
+        self.clocks.append(slot)
 
-    def _put(self, kind: Kind, clock: int, event: int = -1) -> None:
+    def _put(self, kind: Kind, clock: int, event: int = -1, number: int = -1) -> None:
+        """Its number in the piece stands where merged positions have their feature."""
         stream = 0 if kind == Kind.EVENT else -1
-        self.rest.append([int(kind), clock, clock, event, stream, 0, -1])
+        self.rest.append([int(kind), clock, clock, event, stream, 0, number])

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+STRUCTURE_PARTS = 128
+"""Parts of a piece, and steps of the countdown to its end, that models may be told (MuseNet)."""
+
 
 @dataclass(frozen=True)
 class TimedTokens:
@@ -78,3 +81,16 @@ def sounding_before(begins: NDArray[np.int64], ends: NDArray[np.int64], num_voic
         at = np.flatnonzero(voices >= 0)
         change[at + 1, voices[at]] += sign
     return np.asarray(np.cumsum(change, axis=0) > 0)
+
+
+def structure_of(index: NDArray[np.int64], total: NDArray[np.int64] | int) -> NDArray[np.uint8]:
+    """(..., 2) where in its piece each token stands, from 1: which 128th, and how many tokens follow it, at most 127.
+
+    Args:
+        index: (...) of the tokens in their piece, -1 for what stands before the first.
+        total: T of the piece; 0 where it is not known, which gives 0.
+    """
+    at, length = np.broadcast_arrays(np.maximum(index, 0), total)
+    part = np.minimum(at * STRUCTURE_PARTS // np.maximum(length, 1), STRUCTURE_PARTS - 1)
+    left = np.clip(length - 1 - index, 0, STRUCTURE_PARTS - 1)
+    return np.asarray(np.stack([part + 1, left + 1], axis=-1) * (length > 0)[..., None], np.uint8)

@@ -14,6 +14,7 @@ from lh_mm.data.rows import SequenceConfig
 from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.models.hf import HfConfig
 from lh_mm.models.hybrid_mamba import HybridMambaConfig
+from lh_mm.models.musenet import MusenetModelConfig
 from lh_mm.models.music_transformer import MusicTransformerConfig
 from lh_mm.run.runs import find_file
 from lh_mm.systems.adapters import AdapterConfig
@@ -22,7 +23,7 @@ from lh_mm.systems.optim import OptimConfig
 from lh_mm.systems.tracking import TrackingConfig
 from lh_mm.systems.trainer import TrainerConfig
 
-OURS = HybridMambaConfig | MusicTransformerConfig | HfConfig
+OURS = HybridMambaConfig | MusicTransformerConfig | MusenetModelConfig | HfConfig
 
 
 def _own_model(value: Any, read: ValidatorFunctionWrapHandler) -> Any:

@@ -16,6 +16,7 @@ from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.recipe import load_recipe
 from lh_mm.models.hybrid_mamba import HybridMambaConfig
 from lh_mm.models.load import load_codec
+from lh_mm.models.musenet import MusenetModelConfig
 from lh_mm.models.music_transformer import MusicTransformerConfig
 from lh_mm.music.mmm import Mmm
 from lh_mm.music.note_state import NUM_STATES
@@ -113,6 +114,8 @@ def _activation_floats(experiment: Experiment) -> int:
     if isinstance(model, MusicTransformerConfig):  # attention of every pair is kept, three times
         length = int(getattr(experiment.sequence, "length", 1024))
         return model.layers * (4 * model.attention_dim + 6 * model.dim + 2 * model.ff_dim + 3 * model.heads * length)
+    if isinstance(model, MusenetModelConfig):  # torch's attention keeps no pairs; a mask of a sparse pattern does
+        return int(model.layers * (12 + 3 * model.mlp_ratio) * model.dim)
     if not isinstance(model, HybridMambaConfig):
         return 0  # of a model of one's own nothing is known
     # Mamba-1 keeps every state, several times over; the others keep chunk states alone.
