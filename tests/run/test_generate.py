@@ -14,7 +14,8 @@ from lh_mm.generate.sampling import Sampling
 from lh_mm.generate.stream import sound_as_it_comes
 from lh_mm.music.compose import compose
 from lh_mm.music.midi_io import read_midi, write_midi
-from lh_mm.run.generate import Musician, generate
+from lh_mm.run.generate import Musician
+from lh_mm.run.generate_files import generate
 from lh_mm.run.requests import Asker
 from lh_mm.run.train import train
 

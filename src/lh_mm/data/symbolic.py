@@ -139,7 +139,8 @@ class TokenRows(NoteRows):
         start -= start % self.vocabulary.period
         shift = int(rng.integers(-self.config.transpose, self.config.transpose + 1))
         keep = self._kept_controls(rng)
-        return self._row(piece, start, start + self.config.length, start, shift, keep)
+        tell = not self.spec.tells_structure or rng.random() >= self.config.control_dropout
+        return self._row(piece, start, start + self.config.length, start, shift, keep, tell)
 
     def valid_row(self, index: int, split: Split = "valid") -> Row:
         """Window `index` of a split, in a fixed random order that begins again at its end."""
@@ -195,15 +196,21 @@ class TokenRows(NoteRows):
         shown: int,
         shift: int = 0,
         keep: NDArray[np.bool_] | None = None,
+        tell: bool = True,
     ) -> Row:
-        """Targets are the tokens [start, end), and END behind the last one; tokens from `shown` on stand before."""
+        """Targets are the tokens [start, end), and END behind the last one; tokens from `shown` on stand before.
+
+        `tell` says whether a model that can be told is told where in the piece they stand.
+        """
         tokens = self._tokens(piece)
         end = min(end, len(tokens))
         ids = tokens.ids[shown:end].astype(np.int64)
         if shift:
             ids = self.vocabulary.transposed(ids, shift)
         clocks = np.floor(tokens.times_s[shown:end] * self.spec.rate_hz + 1e-6).astype(np.int64)
-        where = structure_of(np.arange(shown - 1, end), len(tokens)) if self.spec.tells_structure else None
+        where = None
+        if self.spec.tells_structure:
+            where = structure_of(np.arange(shown - 1, end), len(tokens) if tell else 0)
         legal = self.vocabulary.legal(ids[: len(ids) if end == len(tokens) else len(ids) - 1], is_start=shown == 0)
         return row_of_tokens(
             ids, clocks, first=start - shown, ends=end == len(tokens), is_start=shown == 0,

@@ -21,6 +21,7 @@ from lh_mm.core.merge import AudioStream, EventStream, Kind, Role
 from lh_mm.core.streams import SequenceSpec
 from lh_mm.generate.request import check_controls
 from lh_mm.generate.writer import Answer, Ask, Position
+from lh_mm.music.mmm_grammar import MmmGrammar
 from lh_mm.music.mmm_limits import Limits
 from lh_mm.music.token_grammar import grammar_of
 from lh_mm.music.tokenizer import Vocabulary
@@ -41,7 +42,8 @@ class TokenRequest:
             length to the model.
         tempo_map: seconds of the grid that tokens count on, its beat 0 where the prompt begins.
         limits: bars and caps, of MMM's tokens.
-        masked: whether only legal tokens are drawn; otherwise others are counted, and passed over by the grammar.
+        masked: whether only legal tokens are drawn; otherwise others are counted, and passed over by the grammar, as
+            they are in the prompt.
         controls: values by name; a control that is not named is absent.
         seed: of the draws.
     """
@@ -138,9 +140,14 @@ class TokenWriter:
         request = self.request
         hidden = len(request.prompt) - min(len(request.prompt), request.shown or len(request.prompt))
         self._put(Kind.BOS, 0, number=hidden - 1)
+        if isinstance(self.grammar, MmmGrammar):
+            self.grammar.capped = False
         for i, token in enumerate(request.prompt.tolist()):
-            self.grammar.push(token)
+            if request.masked or self.grammar.mask()[token]:
+                self.grammar.push(token)
             self._take(token, shown=i >= hidden)
+        if isinstance(self.grammar, MmmGrammar):
+            self.grammar.capped = True
         while (mask := self._mask()) is not None:
             choice = yield Ask(self.rest, mask)
             self.rest = []

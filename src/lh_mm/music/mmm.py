@@ -164,7 +164,7 @@ class Mmm:
             track = window.tracks[index]
             told = self.controls_of(track, window) if controls is None else controls[index]
             head = [TRACK_START, FIRST["INST"] + track.instrument]
-            head += _told(told)
+            head += told_ids(told)
             ids += head
             ticks += [0] * len(head)
             open_bars = {bar for t, bar in holes if t == index}
@@ -210,7 +210,7 @@ class Mmm:
         return read(self, np.asarray(ids).tolist(), lines, problems)
 
 
-def _told(controls: Mapping[str, int]) -> list[int]:
+def told_ids(controls: Mapping[str, int]) -> list[int]:
     """Ids of a track's controls. Raises ValueError for one that is not, or a value out of range."""
     for name, value in controls.items():
         if name not in CONTROLS:

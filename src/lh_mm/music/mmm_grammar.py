@@ -47,6 +47,7 @@ class MmmGrammar:
         holes: bars left open, in order.
         fills: notes of each hole that has been filled.
         state: what came last, in a word.
+        capped: whether the caps hold from here on; what was given may go beyond them.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -56,6 +57,7 @@ class MmmGrammar:
         self.holes: list[Hole] = []
         self.fills: dict[Hole, list[tuple[int, int, int]]] = {}
         self.state = "start"
+        self.capped = True
         self._lines = np.zeros(1, np.int64) if lines is None else np.array(lines, np.int64)
         self._bar = self._begin = self._now = self._end = 0
         self._order = (0, -1)  # of the last event at this time: (0 off, 1 on) and pitch
@@ -194,6 +196,8 @@ class MmmGrammar:
     def _has_room(self, drums: bool) -> bool:
         """Whether the caps allow another note now; drums sound for a moment only."""
         limits = self.limits
+        if not self.capped:
+            return True
         if limits.max_notes is not None and self._begun >= limits.max_notes:
             return False
         return drums or limits.max_polyphony is None or len(self._sounding) < limits.max_polyphony

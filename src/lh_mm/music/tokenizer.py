@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lh_mm.core.clock import TempoMap
 from lh_mm.music.chorale import Chorale
 from lh_mm.music.mmm import Mmm
 from lh_mm.music.musenet import Musenet
@@ -91,3 +92,33 @@ def read_tokenizer(text: str) -> Remi | Performance | Musenet | Chorale | Mmm:
     if kind not in KINDS:
         raise ValueError(f"not a tokenizer of {', '.join(KINDS)}: {text[:80]!r}")
     return KINDS[kind].from_json(text)
+
+
+def decode_tokens(
+    tokenizer: Vocabulary,
+    ids: ArrayLike,
+    tempo_map: TempoMap,
+    first_bar: int = 0,
+    problems: dict[str, int] | None = None,
+) -> Score:
+    """The score of a whole piece's tokens.
+
+    Args:
+        tokenizer: REMI, performance, MuseNet or chorale.
+        ids: (T,) tokens.
+        tempo_map: seconds of the beats that tokens count; performance events count seconds.
+        first_bar: REMI: number of the first Bar in the tempo map.
+        problems: where to count what has no meaning; without, it is an error.
+
+    Raises:
+        ValueError: for MMM's windows, which need their bar lines; and as the tokenizer's own `decode`.
+    """
+    if isinstance(tokenizer, Performance):
+        return tokenizer.decode(ids, problems)
+    if isinstance(tokenizer, Remi):
+        return tokenizer.decode(ids, tempo_map, first_bar, problems)
+    if isinstance(tokenizer, Musenet):
+        return tokenizer.decode(ids, tempo_map, problems)
+    if isinstance(tokenizer, Chorale):
+        return tokenizer.decode(ids, tempo_map)
+    raise ValueError(f"{type(tokenizer).__name__}'s tokens are not those of a whole piece")

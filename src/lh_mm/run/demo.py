@@ -33,7 +33,8 @@ from lh_mm.run.bundle import Bundle
 from lh_mm.run.compare import settings_that_differ, table_of
 from lh_mm.run.evaluate import EVALUATION, evaluate_on
 from lh_mm.run.experiment import load_experiment
-from lh_mm.run.generate import Musician, decode_codes, generate
+from lh_mm.run.generate import Musician, decode_codes
+from lh_mm.run.generate_files import generate
 from lh_mm.run.runs import DEMO, find_bundle
 from lh_mm.run.scores import reference_rows, scores_of
 from lh_mm.run.train import train_once

@@ -1,8 +1,7 @@
-"""`lh generate`, and the same from Python: a bundle that makes music."""
+"""A bundle that makes music, from Python; `lh generate` is the same for files (`run/generate_files.py`)."""
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from lh_mm.audio.codec import StreamingCodec
 from lh_mm.audio.io import read_audio, to_mono, write_audio
 from lh_mm.core.clock import num_frames_for
 from lh_mm.core.config import Config
-from lh_mm.core.files import read_json, sha256_file, sha256_of, write_json
+from lh_mm.core.files import sha256_file, write_json
 from lh_mm.core.log import console, progress
 from lh_mm.generate.request import Request, Result
 from lh_mm.generate.sampler import Generation
@@ -29,7 +28,8 @@ from lh_mm.music.midi_io import read_midi
 from lh_mm.music.midi_write import write_midi
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
-from lh_mm.run.requests import TASKS, Asker, Sound, parse_controls
+from lh_mm.run.notes import NoteOptions, make_notes
+from lh_mm.run.requests import TASKS, Asker, Sound
 from lh_mm.run.runs import find_bundle
 
 SAVE_EVERY_S = 20.0
@@ -109,8 +109,10 @@ class Musician:
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 0.95,
+        typical_p: float = 1.0,
         guidance: float = 1.0,
         seed: int = 0,
+        notes: NoteOptions | None = None,
         resume_in: Path | None = None,
     ) -> Music:
         """Make music.
@@ -124,27 +126,38 @@ class Musician:
             prompt_s: continue: seconds of the input to keep, by default all of it.
             hole_s: infill: start and end of what is written anew.
             controls: by name.
-            temperature, top_k, top_p: of sampling.
+            temperature, top_k, top_p, typical_p: of sampling.
             guidance: above 1 follows given streams more closely.
             seed: the same seed gives the same music.
+            notes: what is asked of a model of notes alone: instruments, tracks, attributes, caps.
             resume_in: folder in which the state is kept while it is not finished.
 
         Raises:
             ValueError: for a task the bundle was not trained for, or one that lacks its input.
         """
         score = read_midi(midi) if isinstance(midi, str | Path) else midi
+        sampling = Sampling(temperature, top_k, top_p, typical_p)
+        if not self.bundle.spec.merged:
+            if audio is not None or guidance != 1.0:
+                raise ValueError(
+                    f"bundle '{self.bundle.manifest['name']}' is of notes alone: no --audio, no --guidance"
+                )
+            return self._notes(
+                task, score, sampling, duration_s=duration_s, prompt_s=prompt_s, hole_s=hole_s, controls=controls,
+                seed=seed, options=notes or NoteOptions(),
+            )  # fmt: skip
+        if notes is not None and notes != NoteOptions():
+            raise ValueError("instruments, tracks, attributes and caps can be asked of models of notes alone")
         wave = self._read(audio) if isinstance(audio, str | Path) else audio
         task = task or _default_task(score is not None, wave is not None)
         request = self._request(task, score, wave, duration_s, prompt_s, hole_s)
         request = replace(request, controls=dict(controls or {}), seed=seed)
-        generation = self._begin(request, Sampling(temperature, top_k, top_p), guidance)
+        generation = self._begin(request, sampling, guidance)
         started = time.perf_counter()
         result = _run(generation, resume_in, self.ask.rate_hz)
         seconds = time.perf_counter() - started
         about = {
-            "task": task, "bundle": self.bundle.manifest["name"], "bundle_path": self.bundle.path.name,
-            "weights_sha256": sha256_file(self.bundle.path / "model.safetensors"), "seed": seed,
-            "temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance,
+            "task": task, **self._said(sampling, seed), "guidance": guidance,
             "controls": dict(controls or {}), "prompt_s": prompt_s, "hole_s": list(hole_s) if hole_s else None,
             "midi": str(midi) if isinstance(midi, str | Path) else None,
             "audio": str(audio) if isinstance(audio, str | Path) else None,
@@ -153,6 +166,29 @@ class Musician:
             "realtime": round(result.num_frames / self.ask.rate_hz / seconds, 3),
         }  # fmt: skip
         return Music(self._score_of(request, result, score), self._wave_of(result), self.sample_rate, about)
+
+    def _said(self, sampling: Sampling, seed: int) -> dict[str, Any]:
+        """Of which weights something is, and how it was drawn."""
+        bundle = self.bundle
+        return {
+            "bundle": bundle.manifest["name"], "bundle_path": bundle.path.name,
+            "weights_sha256": sha256_file(bundle.path / "model.safetensors"), "seed": seed, **vars(sampling),
+        }  # fmt: skip
+
+    def _notes(self, task: str | None, score: Score | None, sampling: Sampling, **asked: Any) -> Music:
+        """As `generate`, of a model of notes alone."""
+        started = time.perf_counter()
+        made, done = make_notes(self.bundle, task, score, sampling=sampling, **asked)
+        seconds = time.perf_counter() - started
+        options: NoteOptions = asked["options"]
+        about = {
+            **done, **self._said(sampling, asked["seed"]), "controls": dict(asked["controls"] or {}),
+            "prompt_s": asked["prompt_s"], "hole_s": list(asked["hole_s"]) if asked["hole_s"] else None,
+            "options": {**vars(options), "attributes": dict(options.attributes)},
+            "rate_hz": self.bundle.spec.rate_hz, "duration_s": made.duration_s, "seconds_taken": round(seconds, 3),
+            "notes_per_s": round(done["num_notes"] / max(seconds, 1e-9), 1),
+        }  # fmt: skip
+        return Music(made, None, 24_000, about)
 
     def stream(
         self,
@@ -284,64 +320,6 @@ def _run(generation: Generation, resume_in: Path | None, rate_hz: float) -> Resu
                 generation.save(resume_in)
                 saved = time.monotonic()
     return generation.results()[0]
-
-
-def generate(
-    run: str,
-    out: Path,
-    *,
-    task: str | None,
-    midi: Path | None,
-    audio: Path | None,
-    duration_s: float | None,
-    prompt_s: float | None,
-    hole_s: str | None,
-    controls: Sequence[str],
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    guidance: float,
-    seed: int,
-) -> Path:
-    """`lh generate`: as `Musician.generate`, from files to files; a stopped call goes on when it is repeated.
-
-    Returns:
-        The sound, or the notes where there is none.
-    """
-    hole = _parse_hole(hole_s)
-    musician = Musician.load(run)
-    asked = {
-        "midi": midi and sha256_file(midi), "audio": audio and sha256_file(audio), "task": task, "seconds": duration_s,
-        "prompt": prompt_s, "hole": hole_s, "controls": sorted(controls), "temperature": temperature, "top_k": top_k,
-        "top_p": top_p, "guidance": guidance, "seed": seed,
-        "weights": sha256_file(musician.bundle.path / "model.safetensors"),
-    }  # fmt: skip
-    fingerprint = sha256_of(asked)
-    described = out.with_suffix(".json")
-    if described.is_file() and read_json(described).get("request_sha256") == fingerprint and out.is_file():
-        console().print(f"{out} is there already, made by the same request")
-        return out
-    state = out.with_name(f".{out.stem}.{fingerprint[:12]}")
-    music = musician.generate(
-        midi, audio, task=task, duration_s=duration_s, prompt_s=prompt_s, hole_s=hole,
-        controls=parse_controls(list(controls)), temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance,
-        seed=seed, resume_in=state,
-    )  # fmt: skip
-    written = replace(music, about={**music.about, "request_sha256": fingerprint}).save(out)
-    shutil.rmtree(state, ignore_errors=True)
-    return written
-
-
-def _parse_hole(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    start, colon, end = text.partition(":")
-    try:
-        if not colon:
-            raise ValueError
-        return float(start), float(end)
-    except ValueError:
-        raise ValueError(f"--hole-s should be START:END in seconds, as 2.5:4, got '{text}'") from None
 
 
 def _default_task(has_midi: bool, has_audio: bool) -> str:

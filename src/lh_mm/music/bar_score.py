@@ -1,0 +1,118 @@
+"""Windows of bars put back into the piece they were taken from; what was not asked for stays bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lh_mm.core.clock import TempoMap
+from lh_mm.music.bars import DRUMS, TICKS_PER_BEAT, BarTrack, Window, bar_lines
+from lh_mm.music.mmm import Hole
+from lh_mm.music.score import NOTE_DTYPE, Meter, Score
+
+VELOCITY = 80
+"""Of new notes where the track has none to go by: MMM's tokens hold no loudness."""
+
+
+def track_keys(score: Score) -> list[tuple[int, int]]:
+    """Track and instrument of each of a window's tracks, in their order (`window_of`)."""
+    notes = score.notes
+    instrument = np.where(notes["drum"], DRUMS, notes["program"].astype(np.int64))
+    return sorted(set(zip(notes["track"].tolist(), instrument.tolist(), strict=True)))
+
+
+def bars_between(score: Score, start_s: float, end_s: float) -> range:
+    """Numbers of the bars that a span of time touches; bars go on behind the piece as long as its last.
+
+    Raises:
+        ValueError: if the span is empty.
+    """
+    if not start_s < end_s:
+        raise ValueError(f"a span of bars should end behind its beginning, got {start_s:g} to {end_s:g} s")
+    lines = bar_lines(score)
+    length = float(lines[-1] - lines[-2]) if len(lines) > 1 else score.meters[0].bar_beats
+    first, last = (float(score.tempo_map.to_beats(t)) for t in (start_s, end_s))
+
+    def bar_of(beat: float) -> int:
+        if beat >= lines[-1]:
+            return len(lines) - 1 + int((beat - lines[-1]) / length + 1e-9)
+        return max(0, int(np.searchsorted(lines, beat + 1e-6, side="right")) - 1)
+
+    return range(bar_of(first), bar_of(last - 1e-4) + 1)
+
+
+def put_back(
+    score: Score, window: Window, fills: Mapping[Hole, NDArray[np.int64]], keys: Collection[tuple[int, int]]
+) -> Score:
+    """The piece with the notes of some bars replaced.
+
+    A new note that would begin while one held into its bar still sounds is left out: what is held was not asked for.
+
+    Args:
+        score: the piece, which is not changed.
+        window: taken from it; says where its bars stand.
+        fills: (N, 3) notes by track of the window and bar.
+        keys: track and instrument of each track of the window.
+    """
+    notes, named = score.notes, list(keys)
+    start = np.rint((notes["start_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
+    end = np.rint((notes["end_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
+    gone = np.zeros(len(notes), bool)
+    added = []
+    for (index, bar), table in fills.items():
+        track, instrument = named[index]
+        own = _own(notes, track, instrument)
+        begin, stop = int(window.lines[bar]), int(window.lines[bar + 1])
+        gone |= own & (start >= begin) & (start < stop)
+        held = {int(p): int(e) for p, e in zip(notes["pitch"][own & (start < begin)], end[own & (start < begin)])}  # noqa: B905
+        free = [row for row in table.tolist() if instrument == DRUMS or held.get(row[2], 0) <= row[0]]
+        velocity = int(np.median(notes["velocity"][own])) if own.any() else VELOCITY
+        added.append(_notes_of(np.array(free, np.int64).reshape(-1, 3), track, instrument, window.first_beat, velocity))
+    return _with_notes(score, np.concatenate([notes[~gone], *(_timed(n, score.tempo_map) for n in added)]))
+
+
+def add_track(score: Score, track: BarTrack, first_beat: float, name: str = "") -> Score:
+    """The piece with one track more."""
+    number = len(score.tracks) if len(score.notes) else 0
+    names = (*score.tracks[:number], name or ("drums" if track.instrument == DRUMS else f"program {track.instrument}"))
+    new = _timed(_notes_of(track.notes, number, track.instrument, first_beat, VELOCITY), score.tempo_map)
+    return _with_notes(replace(score, tracks=names), np.concatenate([score.notes, new]))
+
+
+def score_of_window(window: Window, tempo_map: TempoMap, bar_beats: float = 4.0) -> Score:
+    """A window as a piece of its own that begins at beat 0."""
+    end = float(tempo_map.to_seconds(float(window.lines[-1]) / TICKS_PER_BEAT))
+    score = Score(np.zeros(0, NOTE_DTYPE), tempo_map, end, (Meter(0.0, round(bar_beats), 4),), ("",))
+    for track in window.tracks:
+        score = add_track(score, track, 0.0)
+    return score
+
+
+def _own(notes: NDArray[np.void], track: int, instrument: int) -> NDArray[np.bool_]:
+    drums = instrument == DRUMS
+    own: NDArray[np.bool_] = (notes["track"] == track) & (notes["drum"] == drums)
+    return own if drums else own & (notes["program"] == instrument)
+
+
+def _notes_of(
+    table: NDArray[np.int64], track: int, instrument: int, first_beat: float, velocity: int
+) -> NDArray[np.void]:
+    notes = np.zeros(len(table), NOTE_DTYPE)
+    notes["start_beat"] = first_beat + table[:, 0] / TICKS_PER_BEAT
+    notes["end_beat"] = first_beat + table[:, 1] / TICKS_PER_BEAT
+    notes["pitch"], notes["velocity"], notes["track"] = table[:, 2], velocity, track
+    notes["drum"], notes["program"] = instrument == DRUMS, 0 if instrument == DRUMS else instrument
+    return notes
+
+
+def _timed(notes: NDArray[np.void], tempo_map: TempoMap) -> NDArray[np.void]:
+    for edge in ("start", "end"):
+        notes[f"{edge}_s"] = tempo_map.to_seconds(notes[f"{edge}_beat"])
+    return notes
+
+
+def _with_notes(score: Score, notes: NDArray[np.void]) -> Score:
+    return replace(score, notes=notes, duration_s=max(score.duration_s, float(notes["end_s"].max(initial=0.0))))

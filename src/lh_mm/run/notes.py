@@ -1,0 +1,172 @@
+"""What a bundle of notes alone is asked by `lh generate`: tasks and flags to compositions, and what to say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lh_mm.generate.sampling import Sampling
+from lh_mm.music.bar_score import bars_between
+from lh_mm.music.bars import DRUMS, bar_lines
+from lh_mm.music.mmm import CONTROLS, Mmm, told_ids
+from lh_mm.music.score import Score
+from lh_mm.run.bundle import Bundle
+from lh_mm.run.compose import Beginning, beginning_of, compose, tempo_of
+from lh_mm.run.compose_bars import BarAsk, add_tracks, fill_bars
+
+CONTINUE_S = 10.0
+"""Seconds by which a continuation goes on where no length is asked for."""
+TOKEN_TASKS = ("joint", "continue")
+BAR_TASKS = ("joint", "continue", "infill", "track")
+
+
+@dataclass(frozen=True)
+class NoteOptions:
+    """What can be asked of models of notes alone, of MMM's tokens above all.
+
+    Attributes:
+        instruments: of tracks to be written: programs 0 .. 127, or `DRUMS`.
+        tracks: tracks of the input that are written into; none for all.
+        attributes: of the tracks that are written, by MMM's names.
+        max_polyphony, max_notes: hard caps, of a track at once and of a bar.
+        max_tokens: drawn at most, where the length is open.
+        tries: how often what is silent or a copy is drawn again.
+    """
+
+    instruments: tuple[int, ...] = ()
+    tracks: tuple[int, ...] = ()
+    attributes: Mapping[str, int] = field(default_factory=dict)
+    max_polyphony: int | None = None
+    max_notes: int | None = None
+    max_tokens: int = 2048
+    tries: int = 3
+
+
+def make_notes(
+    bundle: Bundle,
+    task: str | None,
+    score: Score | None,
+    *,
+    duration_s: float | None = None,
+    prompt_s: float | None = None,
+    hole_s: tuple[float, float] | None = None,
+    controls: Mapping[str, str] | None = None,
+    sampling: Sampling = Sampling(top_p=0.95),  # noqa: B008 (frozen)
+    seed: int = 0,
+    options: NoteOptions = NoteOptions(),
+) -> tuple[Score, dict[str, Any]]:
+    """The notes, and what was done for them.
+
+    Args:
+        bundle: of notes alone.
+        task: `joint` from nothing, `continue`; with MMM's tokens also `infill` (of bars) and `track` (one more).
+            By default what the input allows.
+        score: notes to read.
+        duration_s: length of the whole.
+        prompt_s: continue: how much of the input is kept, by default all.
+        hole_s: infill: start and end; every bar it touches is written anew.
+        controls: of the piece, by name.
+        sampling: how tokens are drawn.
+        seed: the same seed gives the same notes.
+        options: instruments, tracks, attributes and caps.
+
+    Raises:
+        ValueError: for a task that the bundle's tokens cannot do, or one that lacks its input.
+    """
+    is_bars = isinstance(bundle.vocabulary, Mmm)
+    if not is_bars and options != NoteOptions(max_tokens=options.max_tokens, tries=options.tries):
+        raise ValueError("instruments, tracks, attributes and caps can be asked of MMM's tokens alone")
+    task = task or _default_task(score, hole_s, options)
+    known = BAR_TASKS if is_bars else TOKEN_TASKS
+    if task not in known:
+        what = f"{bundle.experiment.sequence.kind} tokens"
+        raise ValueError(f"--task {task}: a bundle of {what} is asked for {', '.join(known)}")
+    asked = dict(controls or {})
+    if is_bars:
+        return _bars(bundle, task, score, duration_s, prompt_s, hole_s, asked, sampling, seed, options)
+    if task == "continue":
+        kept_s = _kept_s(score, prompt_s)
+        until_s = kept_s + CONTINUE_S if duration_s is None else duration_s
+        if until_s <= kept_s:
+            raise ValueError(f"--seconds {until_s:g} leaves nothing to continue behind {kept_s:g} s")
+        assert score is not None
+        begun = beginning_of(bundle, score, kept_s, until_s, asked, seed)
+    else:
+        begun = Beginning(tempo_map=tempo_of(asked), controls=asked, until_s=duration_s, seed=seed)
+    (made,), _ = compose(bundle, [begun], sampling, max_tokens=options.max_tokens if duration_s is None else 10**6)
+    about = {"task": task, "num_tokens": made.num_drawn, "num_notes": len(made.score), "ended": made.ended}
+    return made.score, about
+
+
+def _bars(
+    bundle: Bundle, task: str, score: Score | None, duration_s: float | None, prompt_s: float | None,
+    hole_s: tuple[float, float] | None, controls: Mapping[str, str], sampling: Sampling, seed: int,
+    options: NoteOptions,
+) -> tuple[Score, dict[str, Any]]:  # fmt: skip
+    ask = BarAsk(
+        options.tracks, options.attributes, controls, sampling, options.max_polyphony, options.max_notes,
+        options.tries, seed,
+    )  # fmt: skip
+    drawn = 0
+    if task == "joint":
+        score, drawn = add_tracks(bundle, None, options.instruments, tempo_of(controls), ask)
+        if duration_s is not None and len(score.notes):
+            begun, end = len(bar_lines(score)) - 1, bars_between(score, 0.0, duration_s)[-1] + 1
+            if begun < end:
+                score, more = fill_bars(bundle, score, range(begun, end), ask)
+                drawn += more
+    elif task == "track":
+        if score is None or not options.instruments:
+            raise ValueError("--task track needs --midi and --instrument, what is to be added")
+        score, drawn = add_tracks(bundle, score, options.instruments, score.tempo_map, ask)
+    elif task == "infill":
+        if score is None or hole_s is None:
+            raise ValueError("--task infill needs --midi and --hole-s START:END, what is to be written anew")
+        score, drawn = fill_bars(bundle, score, bars_between(score, *hole_s), ask)
+    else:
+        kept_s = _kept_s(score, prompt_s)
+        assert score is not None
+        score = score if prompt_s is None else score.crop(0.0, kept_s)
+        num_bars = len(bar_lines(score)) - 1
+        until_s = kept_s + CONTINUE_S if duration_s is None else duration_s
+        end = bars_between(score, 0.0, until_s)[-1] + 1
+        if end <= num_bars:
+            raise ValueError(f"--seconds {until_s:g} leaves no bar to continue behind {kept_s:g} s")
+        score, drawn = fill_bars(bundle, score, range(num_bars, end), ask)
+    return score, {"task": task, "num_tokens": drawn, "num_notes": len(score)}
+
+
+def _kept_s(score: Score | None, prompt_s: float | None) -> float:
+    if score is None or not len(score):
+        raise ValueError("--task continue needs --midi with notes")
+    return score.duration_s if prompt_s is None else min(prompt_s, score.duration_s)
+
+
+def _default_task(score: Score | None, hole_s: tuple[float, float] | None, options: NoteOptions) -> str:
+    if score is None:
+        return "joint"
+    return "infill" if hole_s is not None else "track" if options.instruments else "continue"
+
+
+def parse_instruments(words: Sequence[str]) -> tuple[int, ...]:
+    """Instruments from `drums` or General MIDI programs. Raises ValueError for what is neither."""
+    found = []
+    for word in words:
+        if word != "drums" and not (word.isdigit() and int(word) <= 127):
+            raise ValueError(f"--instrument {word}: an instrument is drums or a General MIDI program from 0 to 127")
+        found.append(DRUMS if word == "drums" else int(word))
+    return tuple(found)
+
+
+def parse_attributes(pairs: Sequence[str]) -> dict[str, int]:
+    """Attributes of tracks from `name=value` words, as `density=5`. Raises ValueError for what no track can be."""
+    attributes = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not value.isdigit() or name.upper() not in CONTROLS:
+            known = ", ".join(control.lower() for control in CONTROLS)
+            raise ValueError(f"--attribute {pair}: an attribute is written name=number, its name one of {known}")
+        attributes[name.upper()] = int(value)
+    told_ids(attributes)
+    return attributes

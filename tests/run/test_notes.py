@@ -1,0 +1,250 @@
+"""Bundles of notes alone asked for music: from nothing, gone on with, bars filled, tracks added; mistakes by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lh_mm.core.assets import asset
+from lh_mm.core.files import read_json
+from lh_mm.generate.sampling import Sampling
+from lh_mm.music.bar_score import bars_between, put_back, track_keys
+from lh_mm.music.bars import DRUMS, bar_lines, window_of
+from lh_mm.music.midi_io import read_midi
+from lh_mm.music.midi_write import write_midi
+from lh_mm.music.score import Score
+from lh_mm.run.assemble import prepare_data
+from lh_mm.run.bundle import Bundle
+from lh_mm.run.compose import Beginning, beginning_of, compose
+from lh_mm.run.compose_windows import WindowJob, WindowMade, _is_poor, fill_windows
+from lh_mm.run.generate import Musician
+from lh_mm.run.generate_files import generate
+from lh_mm.run.notes import NoteOptions, make_notes, parse_attributes, parse_instruments
+from lh_mm.run.train import train
+
+SEQUENCES = {
+    "remi": "{kind: remi, length: 64}", "performance": "{kind: performance, length: 64}",
+    "musenet": "{kind: musenet, length: 64, structure: true}", "mmm": "{kind: mmm, bars: 4, length: 512}",
+}  # fmt: skip
+MODELS = {
+    "musenet": "{kind: musenet, layers: 1, dim: 32, heads: 2, max_positions: 65}",
+    "mmm": "{kind: hf, architecture: gpt2, shape: {n_layer: 1, n_head: 2, n_embd: 32, n_positions: 513}}",
+    "performance": "{kind: music_transformer, layers: 1, dim: 32, heads: 2, attention_dim: 32, ff_dim: 32}",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bundles(tiny: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    folder = tmp_path_factory.mktemp("notes")
+    found = {}
+    for kind, sequence in SEQUENCES.items():
+        small = [o for o in tiny if not o.startswith("sequence.") and (kind == "remi" or not o.startswith("model."))]
+        if kind in MODELS:
+            small.append(f"model={MODELS[kind]}")
+        experiment = str(asset("experiments/baseline/pop909_remi.yaml"))
+        changes = [f"name=notes-{kind}", f"sequence={sequence}", "trainer.max_minutes=null", "trainer.max_steps=2"]
+        changes.append("data.overrides.duration_s=24")
+        run = train(experiment, [*small, *changes], runs=folder)
+        found[kind] = Bundle.load(run / "bundle")
+    return found
+
+
+@pytest.fixture(scope="module")
+def piece(bundles: dict[str, Bundle]) -> Score:
+    dataset = prepare_data(bundles["mmm"].experiment.data)
+    score = dataset.score(dataset.pieces()[0])
+    assert score is not None
+    return score
+
+
+def without_times(score: Score) -> list[tuple[Any, ...]]:
+    return [tuple(note) for note in score.notes]
+
+
+@pytest.mark.parametrize("kind", ["remi", "performance", "musenet"])
+def test_pieces_are_longer_than_a_window_and_rows_do_not_know_each_other(bundles: dict[str, Bundle], kind: str) -> None:
+    bundle = bundles[kind]
+    begun = [Beginning(until_s=12.0, seed=1), Beginning(seed=2)]
+    both, _ = compose(bundle, begun, Sampling(), max_tokens=150)
+    assert len(both[1].ids) <= 150 + 8
+    assert max(len(made.ids) for made in both) > 64
+    assert both[0].score.duration_s == pytest.approx(12.0, abs=0.01) or both[0].num_drawn >= 150
+    assert all(made.num_illegal == 0 for made in both)
+    alone, _ = compose(bundle, begun[1:], Sampling(), max_tokens=150)
+    assert alone[0].ids.tolist() == both[1].ids.tolist()
+    free, _ = compose(bundle, begun[1:], Sampling(), max_tokens=150, masked=False)
+    assert free[0].num_illegal > 0 or kind == "performance"
+
+
+@pytest.mark.parametrize("kind", ["remi", "performance", "musenet"])
+def test_a_continuation_keeps_its_prompt_and_does_not_cut_held_notes(
+    bundles: dict[str, Bundle], piece: Score, kind: str
+) -> None:
+    bundle = bundles[kind]
+    begun = beginning_of(bundle, piece, 5.0, 7.0, {}, seed=0)
+    tokens = bundle.vocabulary.encode(piece)  # type: ignore[union-attr]
+    count = len(begun.ids)
+    assert begun.ids.tolist() == tokens.ids[:count].tolist()
+    assert tokens.times_s[count - 1] < 5.0
+    (made,), _ = compose(bundle, [begun], Sampling())
+    assert made.ids[:count].tolist() == begun.ids.tolist()
+    starts = piece.notes["start_s"][piece.notes["start_s"] < 4.9]
+    assert np.sum(made.score.notes["start_s"] < 4.9) >= 0.9 * len(starts)
+    score, about = make_notes(bundle, None, piece, prompt_s=5.0, duration_s=7.0)
+    assert about["task"] == "continue"
+    assert score.duration_s <= 7.01
+
+
+def test_bars_are_filled_across_tracks_and_all_else_stays_bit_for_bit(bundles: dict[str, Bundle], piece: Score) -> None:
+    keys = track_keys(piece)
+    chosen = (keys[0][0], keys[1][0])
+    lines = bar_lines(piece)
+    span = tuple(float(piece.tempo_map.to_seconds(lines[bar])) for bar in (3, 6))
+    bars = bars_between(piece, *span)
+    assert list(bars) == [3, 4, 5]
+    before = without_times(piece)
+    score, about = make_notes(bundles["mmm"], None, piece, hole_s=span, options=NoteOptions(tracks=chosen))  # type: ignore[arg-type]
+    assert about["task"] == "infill"
+    assert without_times(piece) == before
+    beats = np.rint((piece.notes["start_beat"] - lines[0]) * 12)
+    edges = np.rint((lines - lines[0]) * 12)
+    inside = np.isin(piece.notes["track"], chosen) & (beats >= edges[3]) & (beats < edges[6])
+    assert inside.any()
+    kept = [note for note, gone in zip(before, inside, strict=True) if not gone]
+    after = without_times(score)
+    assert all(note in after for note in kept)
+    new = [note for note in after if note not in kept]
+    assert new
+    for note in new:
+        assert note[8] in chosen
+        assert edges[3] <= np.rint((note[2] - lines[0]) * 12) < edges[6]
+
+
+def test_what_is_held_into_a_bar_is_not_struck_again(piece: Score) -> None:
+    keys = track_keys(piece)
+    index = next(i for i, (_, instrument) in enumerate(keys) if instrument != DRUMS)
+    window = window_of(piece, 2, 4)
+    begin = int(window.lines[1])
+    held = window.tracks[index].notes
+    fills = {(index, 1): np.array([[begin, begin + 6, 1], [begin + 12, begin + 24, 2]], np.int64)}
+    made = put_back(piece, window, fills, keys)
+    own = made.notes[(made.notes["track"] == keys[index][0]) & np.isin(made.notes["pitch"], [1, 2])]
+    assert len(own) == 2
+    first = own[own["pitch"] == 1][0]
+    again = put_back(made, window, {(index, 1): np.zeros((0, 3), np.int64)}, keys)
+    assert len(again.notes) == len(made.notes) - 2
+    assert first["start_beat"] == pytest.approx(window.first_beat + begin / 12)
+    # A note of the bar before that is held over the line bars its pitch.
+    late = {(index, 0): np.array([[begin - 6, begin + 24, 3]], np.int64)}
+    holding = put_back(piece, window, late, keys)
+    struck = put_back(holding, window, {(index, 1): np.array([[begin + 6, begin + 9, 3]], np.int64)}, keys)
+    assert np.sum(struck.notes["pitch"] == 3) == np.sum(holding.notes["pitch"] == 3)
+    assert len(held)
+
+
+def test_tracks_are_added_one_after_another_and_pieces_begun(bundles: dict[str, Bundle], piece: Score) -> None:
+    bundle = bundles["mmm"]
+    short = piece.crop(0.0, float(piece.tempo_map.to_seconds(8.0)))
+    options = NoteOptions(instruments=(DRUMS, 33), attributes={"DENSITY": 3}, max_notes=4)
+    score, about = make_notes(bundle, None, short, options=options)
+    assert about["task"] == "track"
+    assert without_times(short) == without_times(score)[: len(short)] or set(without_times(short)) <= set(
+        without_times(score)
+    )
+    added = score.notes[~np.isin(score.notes["track"], np.unique(short.notes["track"]))]
+    assert set(added["drum"].tolist()) <= {True, False}
+    assert (np.bincount((added["start_beat"] // 4 + added["track"] * 100).astype(int)) <= 4).all()
+    composed, _ = make_notes(bundle, None, None, duration_s=20.0, options=NoteOptions(instruments=(0, DRUMS)))
+    assert composed.duration_s >= 19.0
+    free, _ = make_notes(bundle, "joint", None, seed=3)
+    assert len(track_keys(free)) <= 4
+    again, _ = make_notes(bundle, "joint", None, seed=3)
+    assert without_times(free) == without_times(again)
+    longer, _ = make_notes(bundle, "continue", short, duration_s=short.duration_s + 3)
+    assert without_times(longer)[:3] == without_times(short)[:3]
+    assert longer.duration_s > short.duration_s + 2
+
+
+def test_silence_and_copies_are_drawn_again(bundles: dict[str, Bundle], piece: Score) -> None:
+    window = window_of(piece, 2, 4)
+    index = max(range(len(window.tracks)), key=lambda i: len(window.tracks[i].notes))
+    old = window.tracks[index].notes
+    lines = window.lines
+    bar = int(window.bar_of(old[:1, 0])[0])
+    own = old[(old[:, 0] >= lines[bar]) & (old[:, 0] < lines[bar + 1])].copy()
+    own[:, 1] = np.minimum(own[:, 1], lines[bar + 1])
+    job = WindowJob(window, ((index, bar),))
+    assert _is_poor(job, WindowMade({(index, bar): own}, (), 1, 9, 0))
+    assert _is_poor(job, WindowMade({(index, bar): own[:0]}, (), 1, 9, 0))
+    assert not _is_poor(job, WindowMade({(index, bar): own + 1}, (), 1, 9, 0))
+    assert _is_poor(job, WindowMade({}, (window.tracks[index],), 1, 9, 0))
+    # With no note allowed to be drawn but at a chance of nought all tries are silent, and there are as many as asked.
+    (made,), _ = fill_windows(bundles["mmm"], [job], Sampling(temperature=0.0), tries=2)
+    assert made.tries in (1, 2)
+
+
+def test_from_files_to_files(bundles: dict[str, Bundle], piece: Score, tmp_path: Path) -> None:
+    midi = tmp_path / "in.mid"
+    write_midi(piece.crop(0.0, 8.0), midi)
+    common: dict[str, Any] = {
+        "task": None, "audio": None, "prompt_s": None, "hole_s": None, "controls": (), "temperature": 1.0, "top_k": 0,
+        "top_p": 1.0, "guidance": 1.0, "seed": 0,
+    }  # fmt: skip
+    run = str(bundles["remi"].path.parent)
+    out = generate(run, tmp_path / "made.mid", midi=midi, duration_s=9.0, typical_p=0.9, **common)
+    assert out == tmp_path / "made.mid"
+    assert len(read_midi(out))
+    about = read_json(tmp_path / "made.json")
+    assert (about["task"], about["typical_p"]) == ("continue", 0.9)
+    assert about["notes_per_s"] > 0
+    run = str(bundles["mmm"].path.parent)
+    out = generate(run, tmp_path / "filled.mid", midi=midi, duration_s=None, **{**common, "hole_s": "2:4"})
+    assert read_json(tmp_path / "filled.json")["hole_s"] == [2.0, 4.0]
+    with pytest.raises(ValueError, match="takes no --audio"):
+        generate(run, tmp_path / "x.mid", midi=midi, duration_s=None, **{**common, "guidance": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "message"),
+    [
+        ("remi", {"task": "infill"}, "remi tokens is asked for joint, continue"),
+        ("mmm", {"task": "audio_to_midi"}, "joint, continue, infill, track"),
+        ("remi", {"options": NoteOptions(instruments=(3,))}, "MMM's tokens alone"),
+        ("remi", {"task": "continue", "score": None}, "--midi with notes"),
+        ("remi", {"duration_s": 2.0, "prompt_s": 3.0}, "leaves nothing to continue"),
+        ("mmm", {"task": "continue", "duration_s": 1.0}, "no bar to continue"),
+        ("mmm", {"task": "infill"}, "--hole-s"),
+        ("mmm", {"task": "track"}, "--instrument"),
+        ("mmm", {"hole_s": (2.0, 4.0), "options": NoteOptions(tracks=(77,))}, "no track 77"),
+        ("remi", {"controls": {"stile": "house"}}, "no control 'stile'"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    bundles: dict[str, Bundle], piece: Score, kind: str, asked: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_notes(bundles[kind], **{"task": None, "score": piece, **asked})
+
+
+def test_bars_need_a_model_of_bars(bundles: dict[str, Bundle]) -> None:
+    with pytest.raises(ValueError, match="not of MMM's tokens"):
+        fill_windows(bundles["remi"], [], Sampling())
+
+
+def test_words_of_the_command_line() -> None:
+    assert parse_instruments(["drums", "33"]) == (DRUMS, 33)
+    assert parse_attributes(["density=5", "MAX_POLYPHONY=2"]) == {"DENSITY": 5, "MAX_POLYPHONY": 2}
+    for words, message in ((["128"], "from 0 to 127"), (["guitar"], "drums or a General MIDI program")):
+        with pytest.raises(ValueError, match=message):
+            parse_instruments(words)
+    for pair in ("densty=3", "density", "density=x", "density=12"):
+        with pytest.raises(ValueError, match=r"attribute|DENSITY should lie in 0\.\.9"):
+            parse_attributes([pair])
+
+
+def test_a_musician_of_sound_has_no_bars(tiny_run: Path) -> None:
+    with pytest.raises(ValueError, match="models of notes alone"):
+        Musician.load(str(tiny_run)).generate(notes=NoteOptions(instruments=(3,)))
