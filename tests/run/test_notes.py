@@ -203,7 +203,7 @@ def test_from_files_to_files(bundles: dict[str, Bundle], piece: Score, tmp_path:
     run = str(bundles["mmm"].path.parent)
     out = generate(run, tmp_path / "filled.mid", midi=midi, duration_s=None, **{**common, "hole_s": "2:4"})
     assert read_json(tmp_path / "filled.json")["hole_s"] == [2.0, 4.0]
-    with pytest.raises(ValueError, match="takes no --audio"):
+    with pytest.raises(ValueError, match="no --audio"):
         generate(run, tmp_path / "x.mid", midi=midi, duration_s=None, **{**common, "guidance": 2.0})
 
 
