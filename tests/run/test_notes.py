@@ -20,9 +20,11 @@ from lh_mm.run.assemble import prepare_data
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.compose import Beginning, beginning_of, compose
 from lh_mm.run.compose_windows import WindowJob, WindowMade, _is_poor, fill_windows
+from lh_mm.run.evaluate import evaluate
 from lh_mm.run.generate import Musician
 from lh_mm.run.generate_files import generate
 from lh_mm.run.notes import NoteOptions, make_notes, parse_attributes, parse_instruments
+from lh_mm.run.scores import scores_of
 from lh_mm.run.train import train
 
 SEQUENCES = {
@@ -248,3 +250,30 @@ def test_words_of_the_command_line() -> None:
 def test_a_musician_of_sound_has_no_bars(tiny_run: Path) -> None:
     with pytest.raises(ValueError, match="models of notes alone"):
         Musician.load(str(tiny_run)).generate(notes=NoteOptions(instruments=(3,)))
+
+
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_what_is_composed_is_judged_beside_the_data(bundles: dict[str, Bundle], kind: str) -> None:
+    run = bundles[kind].path.parent
+    small = ["num_pieces=2", "piece_s=4", "num_windows=3", "ngram_order=1", "likelihood_rows=4"]
+    text = evaluate(str(run), small)
+    evaluation = read_json(run / "evaluation.json")
+    made = evaluation["symbolic"]
+    assert made["illegal"] == 0
+    assert set(made["generated"]) == set(made["data"])
+    assert 0 <= made["overlap_mean"] <= 1
+    assert made["data"]["notes_per_second"]["value"] > 0
+    assert made["copied_notes"]["data"]["value"] >= 1
+    assert evaluation["training"]["music_h"] > 0
+    types = evaluation["tokens"]["types"]
+    assert (
+        sum(t["tokens"] for t in types.values()) == evaluation["likelihood"]["tasks"]["midi_only"]["events"]["tokens"]
+    )
+    assert "overlap" in text
+    if kind == "mmm":
+        assert {"density", "max_polyphony"} <= set(made["controls"])
+        assert made["infill"]["num_windows"] == 3
+    else:
+        assert set(made["controls"]) <= {"density"}  # of which the one held-out piece may have a value never trained
+    scores = scores_of(evaluation)
+    assert scores["notes_per_s"].value > 0

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from lh_mm.core.clock import TempoMap
 from lh_mm.core.config import Config
 from lh_mm.core.streams import Row, SequenceSpec
 from lh_mm.data.evaluation import EvaluationRow
@@ -140,6 +141,14 @@ class BarRows(NoteRows):
         for piece, first in self._windows(split):
             _, _, tokens = self._whole(piece, first)
             yield tokens.ids, int(self.vocabulary.begins_note(tokens.ids).sum())
+
+    def windows(self, split: Split) -> list[tuple[PieceInfo, Window, TempoMap]]:
+        """The windows of `evaluation`, each with its piece and the piece's tempo."""
+        found = []
+        for piece, first in self._windows(split):
+            score = self._score(piece)
+            found.append((piece, window_of(score, first, self.config.bars), score.tempo_map))
+        return found
 
     def _whole(self, piece: PieceInfo, first: int) -> tuple[Row, Window, MmmTokens]:
         """A window's row, and its tokens as far as the row holds them."""

@@ -24,6 +24,8 @@ from lh_mm.data.splits import Split
 from lh_mm.models.base import SequenceModel
 from lh_mm.models.likelihood import target_nats
 
+Observer = Callable[[EvaluationRow, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], None]
+
 
 class StreamNats(BaseModel):
     """One stream of one task.
@@ -87,7 +89,12 @@ class Likelihood(BaseModel):
 
 @torch.inference_mode()
 def measure_likelihood(
-    model: SequenceModel, rows: Iterable[EvaluationRow], spec: SequenceSpec, *, batch_size: int = 4
+    model: SequenceModel,
+    rows: Iterable[EvaluationRow],
+    spec: SequenceSpec,
+    *,
+    batch_size: int = 4,
+    observe: Observer | None = None,
 ) -> Likelihood:
     """Likelihood of rows.
 
@@ -96,13 +103,14 @@ def measure_likelihood(
         rows: a whole split (`source.evaluation(split)`), or a fixed list of crops (`fixed_rows`).
         spec: the streams.
         batch_size: rows at once.
+        observe: is told of each row the positions of its event targets, their ids, and the nats of each.
     """
     totals: dict[str, dict[str, StreamNats]] = {}
     waiting: list[EvaluationRow] = []
 
     def measure() -> None:
         batch = collate([[own.row] for own in waiting], spec)
-        for own, streams in zip(waiting, _by_row(model, batch, waiting), strict=True):
+        for own, streams in zip(waiting, _by_row(model, batch, waiting, observe), strict=True):
             task = totals.setdefault(own.task, {})
             for name, sums in streams.items():
                 task[name] = task.get(name, StreamNats()) + sums
@@ -148,14 +156,20 @@ def task_of(row: Row) -> str:
     return "audio_only"
 
 
-def _by_row(model: SequenceModel, batch: StreamBatch, rows: Sequence[EvaluationRow]) -> list[dict[str, StreamNats]]:
+def _by_row(
+    model: SequenceModel, batch: StreamBatch, rows: Sequence[EvaluationRow], observe: Observer | None
+) -> list[dict[str, StreamNats]]:
     nats = target_nats(model, batch)
     assert batch.code_target is not None
     result: list[dict[str, StreamNats]] = []
     for b, own in enumerate(rows):
         streams = {}
-        events = nats.event[nats.event_at[:, 0] == b].double()
+        here = nats.event_at[:, 0] == b
+        events = nats.event[here].double()
         if len(events):
+            if observe is not None:
+                at, ids = nats.event_at[here, 1].cpu().numpy(), nats.event_id[here].cpu().numpy()
+                observe(own, at, ids, events.cpu().numpy())
             streams["events"] = StreamNats(
                 nats=float(events.sum()), tokens=len(events), notes=own.num_notes, seconds=own.seconds, rows=1
             )

@@ -24,6 +24,10 @@ class EvaluateConfig(Config):
     """Crops whose notes are filled into a hole, judged by note F1; 0 leaves them out."""
     num_pieces: int = Field(16, ge=0)
     """Free generations whose music statistics are compared with the split's; 0 leaves them out."""
+    piece_s: float = Field(24.0, gt=0)
+    """Length of a free generation of notes alone, from the beginning of a piece."""
+    num_windows: int = Field(32, ge=0)
+    """Held-out windows in which a model of MMM's tokens writes tracks and fills bars; 0 leaves them out."""
     crop_s: float = Field(10.0, gt=0)
     """Length of a generated crop."""
     keep_crops: int = Field(4, ge=0)

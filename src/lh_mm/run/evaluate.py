@@ -20,11 +20,14 @@ from lh_mm.data.prepared import PreparedSet
 from lh_mm.data.symbolic import TokenRows
 from lh_mm.evaluate.likelihood import fixed_rows, measure_likelihood
 from lh_mm.evaluate.settings import EvaluateConfig
+from lh_mm.evaluate.token_nats import TokenNats
 from lh_mm.run.assemble import prepare_data
 from lh_mm.run.bundle import SCORES, Bundle
 from lh_mm.run.floor import symbolic_floor
 from lh_mm.run.judging import judge_compositions, judge_midi_to_audio
+from lh_mm.run.judging_bars import judge_bars
 from lh_mm.run.judging_notes import judge_audio_to_midi, judge_infill
+from lh_mm.run.judging_tokens import judge_tokens
 from lh_mm.run.prepare import prepare
 from lh_mm.run.runs import find_bundle, find_run
 
@@ -80,12 +83,22 @@ def evaluate_on(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, 
         "sequence": bundle.experiment.sequence.kind,
         "codec": None if bundle.codec is None else bundle.codec.fingerprint[:12],
         "parameters": bundle.manifest["num_parameters"],
+        "training": {key: bundle.manifest["training"].get(key) for key in ("steps", "minutes", "music_h")},
+        "flops_per_position": bundle.model.flops_per_position(_row_length(bundle)),
         "settings": settings.model_dump(mode="json"),
         **measure(bundle, dataset, settings, out / "crops"),
     }
     evaluation["seconds"] = round(time.perf_counter() - started, 1)
     write_json(out / EVALUATION, evaluation)
     return evaluation
+
+
+def _row_length(bundle: Bundle) -> int:
+    """Positions of a row, at which operations are counted."""
+    length = getattr(bundle.experiment.sequence, "length", None)
+    if length is not None:
+        return int(length)
+    return int(bundle.experiment.sequence.crop_s * bundle.spec.rate_hz)  # type: ignore[union-attr]
 
 
 def settings_of(bundle: Bundle, overrides: Sequence[str]) -> EvaluateConfig:
@@ -111,12 +124,14 @@ def measure(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, crop
         rows = source.evaluation(settings.split)
         if settings.likelihood_rows is not None:
             rows = fixed_rows(source, settings.split, settings.likelihood_rows, bundle.vocabulary.begins_note)
-        likelihood = measure_likelihood(bundle.model, rows, bundle.spec)
+        tokens = TokenNats(source.vocabulary) if isinstance(source, TokenRows | BarRows) else None
+        observe = None if tokens is None else tokens.observe
+        likelihood = measure_likelihood(bundle.model, rows, bundle.spec, observe=observe)
         result["likelihood"] = likelihood.model_dump(mode="json")
+        if tokens is not None:
+            result["tokens"] = tokens.summary()
     if isinstance(source, TokenRows | BarRows):
-        if settings.ngram_order:
-            result["floor"] = symbolic_floor(source, settings.split, settings.ngram_order)
-        return result
+        return result | _notes_alone(bundle, dataset, source, settings)
     tasks = {task.kind for task in getattr(bundle.experiment.sequence, "tasks", ())}
     if "midi_to_audio" in tasks and settings.num_crops and bundle.codec is not None:
         result |= judge_midi_to_audio(bundle, dataset, settings, crops_dir)
@@ -130,6 +145,21 @@ def measure(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, crop
     if tasks & {"joint", "midi_only"} and settings.num_pieces:
         result["music"] = judge_compositions(bundle, dataset, settings)
     return result
+
+
+def _notes_alone(
+    bundle: Bundle, dataset: PreparedSet, source: TokenRows | BarRows, settings: EvaluateConfig
+) -> dict[str, Any]:
+    """The floor of a symbolic run, and what it composes."""
+    result: dict[str, Any] = {}
+    if settings.ngram_order:
+        result["floor"] = symbolic_floor(source, settings.split, settings.ngram_order)
+    made = None
+    if isinstance(source, BarRows) and settings.num_windows:
+        made = judge_bars(bundle, dataset, source, settings)
+    elif isinstance(source, TokenRows) and settings.num_pieces:
+        made = judge_tokens(bundle, dataset, source, settings)
+    return result if made is None else {**result, "symbolic": made}
 
 
 def summary(evaluation: Mapping[str, Any]) -> str:

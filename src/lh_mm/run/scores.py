@@ -10,6 +10,21 @@ from lh_mm.evaluate.table import Measured, Metric, RunScores
 METRICS = (
     Metric("parameters", "parameters", None, digits=0, definition="Trainable numbers of the model."),
     Metric(
+        "music_h", "hours heard", None, digits=1, definition="Music read in training, all epochs, as rows hold it."
+    ),
+    Metric(
+        "flops", "MFLOP/token", None, digits=1,
+        definition="Operations of the forward pass of a position in a row of the training length.",
+    ),
+    Metric(
+        "nats_per_token", "nats/token", False,
+        definition="Nats of tokens (END included) over their number, held-out pieces, symbolic runs.",
+    ),
+    Metric(
+        "bits_per_second", "bits/s", False, digits=1,
+        definition="Bits of all tokens a second of held-out music, symbolic runs.",
+    ),
+    Metric(
         "events_per_note", "nats/note", False,
         definition="Nats of all event targets over the number of notes they begin, symbolic runs and joint tasks.",
     ),
@@ -48,6 +63,36 @@ METRICS = (
         definition="Notes of a hole whose sound is heard: onset within 50 ms and pitch right (mir_eval).",
     ),
     Metric(
+        "overlap", "overlap", True, digits=2,
+        definition="Shared area of histograms of composed and held-out music: pitch, pitch class, duration, onset "
+        "interval (sixteenths), notes a bar; their mean.",
+    ),
+    Metric(
+        "illegal", "illegal without mask", False, digits=4,
+        definition="Share of tokens drawn without the grammar's mask that it bars; 0 with it.",
+    ),
+    Metric(
+        "copied", "copied notes", None, digits=1,
+        definition="Longest run of notes (pitch and sixteenths to the next onset) shared with a training piece, mean.",
+    ),
+    Metric(
+        "copied_data", "copied notes, data", None, digits=1, definition="The same of the held-out music itself."
+    ),
+    *(
+        Metric(
+            f"follows_{name}", f"follows {title}", True, digits=2,
+            definition=f"Spearman correlation of the {title} that was asked for and the one that came.",
+        )
+        for name, title in (
+            ("density", "density"), ("max_polyphony", "polyphony"), ("max_duration", "duration"),
+        )
+    ),
+    Metric(
+        "bars_f1", "bars note F1", True,
+        definition="Notes of two bars of all tracks filled anew: onset within 50 ms and pitch right (mir_eval).",
+    ),
+    Metric("notes_per_s", "notes/s", True, digits=0, definition="Notes composed a second, all pieces in one batch."),
+    Metric(
         "realtime", "x real time", True, digits=1,
         definition="Seconds of sound generated a second, on the machine and batch of the evaluation.",
     ),
@@ -78,6 +123,7 @@ def scores_of(evaluation: Mapping[str, Any]) -> dict[str, Measured]:
     data = f"{evaluation['data']} {evaluation['split']}"
     tokens = f"{data}, {evaluation['sequence']}"
     scores = {"parameters": Measured(evaluation["parameters"], "any")}
+    _symbolic(scores, evaluation, data, tokens)
     tasks = evaluation.get("likelihood", {}).get("tasks", {})
     for task in ("symbolic", "audio_to_midi", "midi_only", "joint"):
         if "events" in tasks.get(task, {}):
@@ -117,6 +163,31 @@ def scores_of(evaluation: Mapping[str, Any]) -> dict[str, Measured]:
     if speed := evaluation.get("speed"):
         scores["realtime"] = Measured(speed["realtime"], f"{speed['machine']}, batch {speed['batch_size']}")
     return scores
+
+
+def _symbolic(scores: dict[str, Measured], evaluation: Mapping[str, Any], data: str, tokens: str) -> None:
+    """Figures of models of notes alone."""
+    if (heard := evaluation.get("training", {}).get("music_h")) is not None:
+        scores["music_h"] = Measured(heard, "any")
+    if (flops := evaluation.get("flops_per_position")) is not None:
+        scores["flops"] = Measured(flops / 1e6, "any")
+    for key in ("nats_per_token", "bits_per_second"):
+        _add(scores, key, evaluation.get("tokens", {}).get(key), tokens)
+    made = evaluation.get("symbolic")
+    if not made:
+        return
+    music = f"{tokens}, {made['num_pieces']} pieces of {made['piece_s']:g} s"
+    if made["overlap_mean"] is not None:
+        scores["overlap"] = Measured(made["overlap_mean"], music, num=made["num_pieces"])
+    scores["illegal"] = Measured(made["illegal_unmasked"], music)
+    _add(scores, "copied", made["copied_notes"]["generated"], music)
+    _add(scores, "copied_data", made["copied_notes"]["data"], music)
+    for name, followed in made["controls"].items():
+        if followed["spearman"] is not None:
+            scores[f"follows_{name}"] = Measured(followed["spearman"], music, num=followed["num"])
+    if filled := made.get("infill"):
+        _add(scores, "bars_f1", filled["own"], f"{data}, {filled['num_windows']} windows")
+    scores["notes_per_s"] = Measured(made["notes_per_s"], f"{tokens}, batch {made['num_pieces']}")
 
 
 def _add(scores: dict[str, Measured], key: str, interval: Mapping[str, float] | None, context: str) -> None:

@@ -116,6 +116,7 @@ def _fit(parts: Prepared, run_dir: Path) -> None:
         parts.model, config.optim, config.loss,
         max_steps=trainer_config.max_steps, max_minutes=trainer_config.max_minutes, seed=trainer_config.seed,
         peak_flops=peak_matmul_flops(device_of(trainer_config), trainer_config.precision), chunk=trainer_config.chunk,
+        max_music_h=trainer_config.max_music_h,
     )  # fmt: skip
     progress = StepProgress(f"training {config.name}")
     trainer = trainer_config.build(run_dir, loggers, [progress, *_sample_callbacks(parts, loggers)])
@@ -164,6 +165,7 @@ def write_bundle(parts: Prepared, system: LanguageSystem, weights: dict[str, Ten
         "hours": round(sum(piece.duration_s for piece in parts.dataset.pieces("train")) / 3600, 3),
         "steps": int(system.global_step),
         "minutes": round(system.elapsed_s / 60, 1),
+        "music_h": round(system.music_h, 3),
         "init_from": config.init_from,
     }
     num_parameters = parts.model.num_parameters()

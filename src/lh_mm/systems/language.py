@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lh_mm.core.config import Config
+from lh_mm.core.merge import Kind
 from lh_mm.core.streams import StreamBatch
 from lh_mm.models.base import SequenceModule
 from lh_mm.models.likelihood import HeadSums, head_sums
@@ -72,6 +73,7 @@ class LanguageSystem(L.LightningModule):
         seed: int,
         peak_flops: float | None = None,
         chunk: int | None = None,
+        max_music_h: float | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -84,6 +86,8 @@ class LanguageSystem(L.LightningModule):
         self._elapsed_s = 0.0
         self._clock_s: float | None = None
         self._positions = 0
+        self.max_music_h = max_music_h
+        self._music_s = 0.0
 
     def configure_model(self) -> None:
         """Share the model between processes, where the strategy has a mesh of them."""
@@ -101,10 +105,17 @@ class LanguageSystem(L.LightningModule):
         return self._elapsed_s
 
     @property
+    def music_h(self) -> float:
+        """Hours of music that were read so far, by all processes, over all resumptions."""
+        return self._music_s / 3600
+
+    @property
     def progress(self) -> float:
-        """Share of the budget that is used: of steps or of minutes, whichever is further."""
-        by_steps = self.global_step / self.max_steps
-        return by_steps if self.max_minutes is None else max(by_steps, self._elapsed_s / 60 / self.max_minutes)
+        """Share of the budget that is used: of steps, minutes or hours of music, whichever is furthest."""
+        used = self.global_step / self.max_steps
+        if self.max_minutes is not None:
+            used = max(used, self._elapsed_s / 60 / self.max_minutes)
+        return used if self.max_music_h is None else max(used, self.music_h / self.max_music_h)
 
     def on_train_start(self) -> None:
         self._clock_s = time.monotonic()
@@ -172,6 +183,7 @@ class LanguageSystem(L.LightningModule):
         seconds = max(self._lap(), 1e-9)
         num_positions = sum(batch.kind.numel() for batch in batches)
         self._positions += num_positions * self.trainer.world_size
+        self._music_s += self._over_ranks(sum(music_s(batch, self.model.spec.rate_hz) for batch in batches))
         values = {
             **_by_head(sums, "train"),
             "lr": lr,
@@ -179,6 +191,7 @@ class LanguageSystem(L.LightningModule):
             "positions_per_s": num_positions * self.trainer.world_size / seconds,
             "memory_gb": _memory_gb(self.device),
             "elapsed_s": self._elapsed_s,
+            "music_h": self.music_h,
         }
         if self.peak_flops is not None:  # forward and backward are three times the forward pass
             needed = sum(3 * b.kind.numel() * self.model.flops_per_position(b.kind.shape[1]) for b in batches)
@@ -186,11 +199,18 @@ class LanguageSystem(L.LightningModule):
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._write(values)
         self.log("loss", values["train/nats_total"], prog_bar=True, logger=False)
-        if self.max_minutes is not None:
+        if self.max_minutes is not None or self.max_music_h is not None:
             over = self.progress >= 1
             if self.trainer.world_size > 1:  # clocks differ: one rank that goes on would wait for the others for ever
                 over = self.trainer.strategy.reduce_boolean_decision(over, all=False)
             self.trainer.should_stop = self.trainer.should_stop or over
+
+    def _over_ranks(self, value: float) -> float:
+        """The sum over processes."""
+        if self.trainer.world_size == 1:
+            return value
+        total = torch.tensor(value, device=self.device)
+        return float(self.trainer.strategy.reduce(total, reduce_op="sum"))
 
     def _write(self, values: dict[str, float]) -> None:
         """A row to every log, now.
@@ -244,11 +264,24 @@ class LanguageSystem(L.LightningModule):
         self.log("valid_nats", _by_head(sums, "valid")["valid/nats_total"], prog_bar=True, logger=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["lh_progress"] = {"elapsed_s": self._elapsed_s, "positions": self._positions}
+        checkpoint["lh_progress"] = {
+            "elapsed_s": self._elapsed_s, "positions": self._positions, "music_s": self._music_s,
+        }  # fmt: skip
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._elapsed_s = checkpoint["lh_progress"]["elapsed_s"]
         self._positions = checkpoint["lh_progress"]["positions"]
+        self._music_s = checkpoint["lh_progress"].get("music_s", 0.0)  # of checkpoints from before it was counted
+
+
+def music_s(batch: StreamBatch, rate_hz: float) -> float:
+    """Seconds of music in a batch: of each document from its first slot to its last, on all rows."""
+    rows, documents = batch.kind.shape[0], batch.header.roles.shape[1]
+    ends = batch.clock.new_full((rows, documents + 1), -1)  # padding is a document of its own
+    inside = batch.document.clamp(max=documents)
+    inside = torch.where(batch.kind == Kind.PAD, documents, inside)
+    ends.scatter_reduce_(1, inside, batch.clock, "amax")
+    return float((ends[:, :documents] + 1).sum()) / rate_hz
 
 
 def _by_head(sums: HeadSums, prefix: str) -> dict[str, float]:

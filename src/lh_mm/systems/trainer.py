@@ -27,6 +27,8 @@ class TrainerConfig(Config):
     """Optimiser steps; the cosine schedule ends here."""
     max_minutes: float | None = Field(None, gt=0)
     """Budget of time; the schedule ends with whichever of both is used up first. Runs with it do not repeat exactly."""
+    max_music_h: float | None = Field(None, gt=0)
+    """Budget of music that is read, in hours, by all processes: equal for models whose tokens are not alike."""
     batch_size: int = Field(4, ge=1)
     """Rows of one micro-batch on one device."""
     accumulate: int = Field(1, ge=1)

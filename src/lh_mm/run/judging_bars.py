@@ -1,0 +1,186 @@
+"""What a model of MMM's tokens writes into held-out windows, judged: pieces, attributes that were asked, filled bars.
+
+An attribute is asked of a track that is written anew beside the other tracks of its window; what is asked is what some
+other held-out track of that instrument has, so it does not follow from the context and can be told from it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lh_mm.core.clock import TempoMap
+from lh_mm.data.bar_rows import BarRows
+from lh_mm.data.prepared import PieceInfo, PreparedSet
+from lh_mm.evaluate.bootstrap import bootstrap_mean
+from lh_mm.evaluate.distributions import agreement
+from lh_mm.evaluate.settings import EvaluateConfig
+from lh_mm.evaluate.symbolic import note_f1
+from lh_mm.generate.sampling import Sampling
+from lh_mm.music.bar_score import score_of_window
+from lh_mm.music.bars import BarTrack, Window
+from lh_mm.music.mmm import Mmm
+from lh_mm.music.score import Score
+from lh_mm.run.bundle import Bundle
+from lh_mm.run.compose_windows import WindowJob, WindowMade, fill_windows
+from lh_mm.run.judging import controls_of, plain
+from lh_mm.run.judging_tokens import compared
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    piece: PieceInfo
+    window: Window
+    tempo_map: TempoMap
+
+
+def judge_bars(
+    bundle: Bundle, dataset: PreparedSet, source: BarRows, settings: EvaluateConfig
+) -> dict[str, Any] | None:
+    """Figures of written windows as plain values; None where the split has none."""
+    held = _held_out(source, settings)
+    mmm = source.vocabulary
+    if not held:
+        return None
+    result = _composed(bundle, dataset, held, settings)
+    result["controls"] = _followed(bundle, mmm, held, settings)
+    result["infill"] = _filled(bundle, held, settings)
+    return result
+
+
+def _held_out(source: BarRows, settings: EvaluateConfig) -> list[_HeldOut]:
+    """Windows of a split, evenly, with their tracks that have notes."""
+    windows = source.windows(settings.split)
+    count = min(settings.num_windows, len(windows))
+    held = []
+    for piece, window, tempo_map in (windows[i * len(windows) // count] for i in range(count)):
+        tracks = tuple(track for track in window.tracks if len(track.notes))
+        begin_s = float(tempo_map.to_seconds(window.first_beat))
+        own = TempoMap(tempo_map.beats - window.first_beat, tempo_map.seconds - begin_s)
+        held.append(_HeldOut(piece, Window(tracks, window.lines), own))
+    return held
+
+
+def _job(bundle: Bundle, own: _HeldOut, number: int, settings: EvaluateConfig, **parts: Any) -> WindowJob:
+    seed = settings.seed * 100_003 + number
+    return WindowJob(**parts, controls=controls_of(bundle, own.piece), tempo_map=own.tempo_map, seed=seed)
+
+
+def _composed(
+    bundle: Bundle, dataset: PreparedSet, held: Sequence[_HeldOut], settings: EvaluateConfig
+) -> dict[str, Any]:
+    """Windows written track after track for the instruments of held-out ones, beside these."""
+    sampling = Sampling(settings.temperature, 0, settings.top_p)
+    chosen = held[: settings.num_pieces] if settings.num_pieces else held[:1]
+    written: list[tuple[BarTrack, ...]] = [()] * len(chosen)
+    seconds, drawn, illegal = 0.0, 0, 0
+    for number in range(max(len(own.window.tracks) for own in chosen)):
+        at = [i for i, own in enumerate(chosen) if number < len(own.window.tracks)]
+        jobs = [
+            _job(
+                bundle, chosen[i], i * 31 + number, settings,
+                window=Window(written[i], chosen[i].window.lines),
+                new_track=(chosen[i].window.tracks[number].instrument, {}),
+            )
+            for i in at
+        ]  # fmt: skip
+        made, took = fill_windows(bundle, jobs, sampling, tries=1, label=f"track {number + 1} of each window")
+        seconds += took
+        for i, one in zip(at, made, strict=True):
+            written[i] = (*written[i], one.tracks[0])
+            drawn += one.num_drawn
+        if number == 0:
+            free, _ = fill_windows(bundle, jobs[:4], sampling, tries=1, masked=False, label="without a mask")
+            illegal, unmasked = sum(one.num_illegal for one in free), sum(one.num_drawn for one in free)
+    scores, data = (
+        [
+            score_of_window(Window(tracks, own.window.lines), own.tempo_map)
+            for tracks, own in zip(side, chosen, strict=True)
+        ]
+        for side in (written, [own.window.tracks for own in chosen])
+    )
+    return compared(scores, data, [own.piece.id for own in chosen], dataset) | {
+        "num_pieces": len(chosen), "piece_s": float(np.mean([score.duration_s for score in data])),
+        "notes_per_s": sum(len(score.notes) for score in scores) / seconds, "tokens_per_s": drawn / seconds,
+        "silent": sum(not len(score.notes) for score in scores) / len(scores), "illegal": 0.0,
+        "illegal_unmasked": illegal / max(1, unmasked),
+    }  # fmt: skip
+
+
+def _followed(bundle: Bundle, mmm: Mmm, held: Sequence[_HeldOut], settings: EvaluateConfig) -> dict[str, Any]:
+    """Attributes that were asked of one track of each window, and those it got."""
+    rng = np.random.default_rng([settings.seed, 5])
+    chosen = [int(rng.integers(len(own.window.tracks))) for own in held]
+    values: dict[int, list[Mapping[str, int]]] = defaultdict(list)
+    for own, index in zip(held, chosen, strict=True):
+        track = own.window.tracks[index]
+        values[track.instrument].append(mmm.controls_of(track, own.window))
+    asked: list[Mapping[str, int]] = []
+    jobs = []
+    for number, (own, index) in enumerate(zip(held, chosen, strict=True)):
+        instrument = own.window.tracks[index].instrument
+        asked.append(values[instrument][int(rng.integers(len(values[instrument])))])
+        others = tuple(track for i, track in enumerate(own.window.tracks) if i != index)
+        jobs.append(
+            _job(
+                bundle, own, number + 7919, settings, window=Window(others, own.window.lines),
+                new_track=(instrument, asked[-1]),
+            )
+        )  # fmt: skip
+    made = _in_batches(bundle, jobs, settings, "attributes")
+    pairs: dict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for own, wanted, one in zip(held, asked, made, strict=True):
+        got = mmm.controls_of(one.tracks[0], own.window)
+        for name in wanted.keys() & got.keys():
+            pairs[name][0].append(wanted[name])
+            pairs[name][1].append(got[name])
+    found = {name: agreement(a, b) for name, (a, b) in sorted(pairs.items())}
+    return {name.lower(): value.model_dump(mode="json") for name, value in found.items() if value is not None}
+
+
+def _filled(bundle: Bundle, held: Sequence[_HeldOut], settings: EvaluateConfig) -> dict[str, Any]:
+    """The middle bars of every track filled anew: note F1 against what stood there, and against another window's."""
+    jobs, truths = [], []
+    for number, own in enumerate(held):
+        bars = (own.window.num_bars // 2 - 1, own.window.num_bars // 2)
+        holes = tuple((track, bar) for track in range(len(own.window.tracks)) for bar in bars)
+        jobs.append(_job(bundle, own, number + 104_729, settings, window=own.window, holes=holes))
+        truths.append(_notes_in(own, {hole: own.window.tracks[hole[0]].notes for hole in holes}))
+    made = _in_batches(bundle, jobs, settings, "infill")
+    fills = [_notes_in(own, one.fills) for own, one in zip(held, made, strict=True)]
+    ids = [own.piece.id for own in held]
+    other = np.roll(np.arange(len(held)), len(held) // 2)
+    f1, chance = [], []
+    for i, fill in enumerate(fills):
+        f1.append(note_f1(truths[i], fill).onset)
+        chance.append(note_f1(truths[i], fills[int(other[i])]).onset)
+    return {
+        "own": plain(bootstrap_mean(f1, ids)), "shuffled": plain(bootstrap_mean(chance, ids)),
+        "num_windows": len(held), "tries": float(np.mean([one.tries for one in made])),
+        "definition": "pitched notes that begin in the two middle bars of all tracks, onset within 50 ms and pitch",
+    }  # fmt: skip
+
+
+def _notes_in(own: _HeldOut, fills: Mapping[tuple[int, int], NDArray[np.int64]]) -> Score:
+    """A score of the notes that begin in each bar, one track for all pitched instruments."""
+    lines = own.window.lines
+    tables: dict[int, list[NDArray[np.int64]]] = defaultdict(list)
+    for (track, bar), notes in fills.items():
+        inside = notes[(notes[:, 0] >= lines[bar]) & (notes[:, 0] < lines[bar + 1])]
+        tables[own.window.tracks[track].instrument].append(inside)
+    tracks = tuple(BarTrack(instrument, np.concatenate(parts)) for instrument, parts in tables.items())
+    return score_of_window(Window(tracks, lines), own.tempo_map)
+
+
+def _in_batches(bundle: Bundle, jobs: Sequence[WindowJob], settings: EvaluateConfig, label: str) -> list[WindowMade]:
+    sampling = Sampling(settings.temperature, 0, settings.top_p)
+    made: list[WindowMade] = []
+    for start in range(0, len(jobs), settings.batch_size):
+        part = jobs[start : start + settings.batch_size]
+        made += fill_windows(bundle, part, sampling, label=f"{label}, {start + len(part)} of {len(jobs)} windows")[0]
+    return made

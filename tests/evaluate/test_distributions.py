@@ -1,0 +1,87 @@
+"""Shared areas, copied runs and controls, by cases whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lh_mm.core.clock import TempoMap
+from lh_mm.evaluate.distributions import CopyIndex, agreement, feature_values, note_codes, overlap_areas
+from lh_mm.music.score import Score, make_notes
+
+TEMPO = TempoMap.constant(120.0)
+
+
+def score_of(*rows: tuple[float, float, int], drums: tuple[float, ...] = ()) -> Score:
+    notes = [{"start_beat": a, "end_beat": b, "pitch": p} for a, b, p in rows]
+    notes += [{"start_beat": a, "end_beat": a + 0.25, "pitch": 36, "drum": True} for a in drums]
+    return Score(make_notes(notes, TEMPO), TEMPO, 30.0)
+
+
+def melody(pitches: list[int], start: float = 0.0) -> Score:
+    return score_of(*((start + i * 0.5, start + i * 0.5 + 0.5, p) for i, p in enumerate(pitches)))
+
+
+def test_features_are_counted_on_sixteenths() -> None:
+    values = feature_values(score_of((0, 1, 60), (0, 1, 64), (4, 4.5, 61), drums=(2.0,)))
+    assert sorted(values["pitch"].tolist()) == [60, 61, 64]
+    assert sorted(values["pitch_class"].tolist()) == [0, 1, 4]
+    assert sorted(values["duration"].tolist()) == [2, 4, 4]
+    assert values["onset_interval"].tolist() == [8, 8]
+    assert values["notes_a_bar"].tolist() == [3, 1]
+    assert all(len(v) == 0 for v in feature_values(score_of()).values())
+
+
+def test_areas_are_one_for_equal_and_nought_for_disjoint_music() -> None:
+    a, b = melody([60, 62, 64, 65]), melody([48, 50, 52, 53])
+    same = overlap_areas([a, a], [a, a], ["x", "y"])
+    assert all(interval.value == pytest.approx(1.0) for interval in same.values())
+    apart = overlap_areas([a, a], [b, b], ["x", "y"])
+    assert apart["pitch"].value == 0.0
+    assert apart["duration"].value == pytest.approx(1.0)
+    half = overlap_areas([melody([60, 60, 60, 60])], [melody([60, 60, 61, 61])], ["x"])
+    assert half["pitch"].value == pytest.approx(0.5)
+    assert "pitch" not in overlap_areas([score_of(drums=(0.0, 1.0))], [a], ["x"])
+
+
+def test_the_longest_copied_run_is_found() -> None:
+    rng = np.random.default_rng(0)
+    train = [melody(rng.integers(30, 90, 200).tolist()) for _ in range(5)]
+    index = CopyIndex(train)
+    assert index.longest(train[2]) == 200
+    copied = train[3].notes["pitch"][40:77].astype(int).tolist()
+    made = melody([100, 101, 102, *copied, 103, 104], start=8.0)  # at another time, between other notes
+    # The last copied note is followed by another interval only if the rhythm changes: here it does not.
+    assert index.longest(made) == 37
+    assert index.longest(melody([100, 101, 102])) == 0
+    assert index.longest(score_of()) == 0
+    assert CopyIndex([]).longest(made) == 0
+    faster = score_of(*((i * 0.25, i * 0.25 + 0.25, p) for i, p in enumerate(copied)))
+    assert index.longest(faster) <= 1
+    drums = CopyIndex([score_of(drums=(0.0, 1.0, 2.0))])
+    assert drums.longest(score_of((0, 1, 36), (1, 2, 36), (2, 3, 36))) == 0
+
+
+def test_chords_are_coded_by_onset_and_pitch() -> None:
+    codes = note_codes(score_of((0, 1, 64), (0, 1, 60), (1, 2, 62)))
+    assert codes.tolist() == [60 + 256 * 4, 64 + 256 * 4, 62]
+
+
+def test_agreement_of_requests_and_results() -> None:
+    exact = agreement([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6])
+    assert exact is not None
+    assert (exact.exact, exact.within_one, exact.spearman) == (1.0, 1.0, pytest.approx(1.0))
+    off = agreement([1, 2, 3, 4], [2, 3, 4, 6])
+    assert off is not None
+    assert (off.exact, off.within_one, off.mean_error) == (0.0, 0.75, 1.25)
+    flat = agreement([1, 1], [1, 2])
+    assert flat is not None
+    assert flat.spearman is None
+    assert agreement([], []) is None
+    rng = np.random.default_rng(0)
+    asked = rng.integers(0, 10, 400)
+    followed = agreement(asked.tolist(), (asked + rng.integers(-1, 2, 400)).tolist())
+    assert followed is not None
+    assert followed.spearman is not None
+    assert followed.spearman > 0.9
+    assert followed.chance_spearman == pytest.approx(0.0, abs=0.15)
