@@ -1,5 +1,9 @@
 """A causal transformer of the library `transformers` as a sequence model, for notes alone: GPT-2, Llama, Qwen, ...
 
+With `pretrained` it is a text model that learns music: its body and, with `prompt`, its words are kept (style, tempo
+and instruments are then told in words before the music, `models/hf_words.py`), and it is given vectors of music tokens,
+drawn around those of its words. All of it is trained, or adapters beside it (`lora`).
+
 The body is theirs, from scratch by a configuration or with the weights of a folder; embedding, header and head are
 ours, so it reads any of our event vocabularies. The default shape is MMM's (Ens and Pasquier 2020, arXiv:2008.06048:
 GPT-2 with 6 layers of width 512, 8 heads, a window of 2,048). Their keys and values become a state as every model of
@@ -24,6 +28,7 @@ from lh_mm.core.config import Config, ConfigError
 from lh_mm.core.merge import Kind
 from lh_mm.core.streams import SequenceSpec, StreamBatch
 from lh_mm.models.header import HeaderEmbedding
+from lh_mm.models.hf_words import Words
 from lh_mm.models.notes_only import NotesOnly, or_all, seen_keys
 
 _SMALL: dict[str, Any] = {"vocab_size": 1, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
@@ -43,6 +48,10 @@ class HfConfig(Config):
     pretrained: str | None = None
     """A folder of weights (or a name on the hub) whose body training begins with; architecture and shape are then
     its own. A bundle holds them and not this place."""
+    prompt: bool = False
+    """Whether what BOS says is told in words before the music, too: needs a text model with its tokenizer."""
+    words: tuple[int, int] | None = None
+    """Of a bundle that reads words: how many there are, and the longest phrase. Not to be set by hand."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Of embeddings, in training; the body has settings of its own."""
 
@@ -78,7 +87,7 @@ class HfModel(NotesOnly):
 
     def __init__(self, config: HfConfig, spec: SequenceSpec) -> None:
         super().__init__(spec, "a model of transformers")
-        self.body = _body(config)
+        self.body, vectors = _body(config)
         their = self.body.config
         self.config = config if config.pretrained is None else _resolved(config, their)
         names = ("hidden_size", "num_hidden_layers", "max_position_embeddings")
@@ -91,8 +100,31 @@ class HfModel(NotesOnly):
         self.header_embedding = HeaderEmbedding(spec, self.dim)
         self.dropout = nn.Dropout(config.dropout)
         nn.init.normal_(self.event_embedding.weight, std=0.02)
+        self.words = self._words(config, vectors)
+        if vectors is not None:  # music begins as words do
+            with torch.no_grad():
+                self.event_embedding.weight.mul_(vectors.std(0) / 0.02).add_(vectors.mean(0))
         parameters = inspect.signature(self.body.forward).parameters
         self._cache_name = "cache" if "cache" in parameters else "past_key_values"
+
+    def _words(self, config: HfConfig, vectors: Tensor | None) -> Words | None:
+        """The phrases of a text model, or room for those of a bundle. Raises ConfigError without either."""
+        if not config.prompt:
+            return None
+        if config.words is not None:
+            return Words(self.spec, *config.words, self.dim)
+        if config.pretrained is None or vectors is None:
+            raise ConfigError("model", ["prompt: needs a text model, whose words are read: set pretrained"])
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(config.pretrained, trust_remote_code=False)
+            words = Words.of(tokenizer, vectors, self.spec)
+        except (OSError, ValueError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise ConfigError("model", [f"prompt: the tokenizer of '{config.pretrained}': {first}"]) from error
+        self.config = self.config.model_copy(update={"words": words.shape})
+        return words
 
     def hidden(
         self, batch: StreamBatch, state: HfState | None = None, active: Tensor | None = None
@@ -106,9 +138,17 @@ class HfModel(NotesOnly):
 
         kind = batch.kind
         real = kind != Kind.PAD if active is None else (kind != Kind.PAD) & active.unsqueeze(1)
+        x, own = self._embed(batch), batch.document
         start = torch.zeros_like(kind[:, :1]) if state is None else state.count.unsqueeze(1)
         index = start + torch.arange(kind.shape[1], device=kind.device)
-        keys, documents = torch.where(real, index, -1), batch.document
+        num_words = 0
+        if self.words is not None and (state is None or not state.index.shape[1]):
+            told, there = self.words(batch.header)  # said before the first position of every row
+            num_words = told.shape[1]
+            x, real = torch.cat([told.to(x.dtype), x], 1), torch.cat([there, real], 1)
+            index = torch.cat([there.cumsum(1) - 1, index + there.sum(1, keepdim=True)], 1)
+            own = torch.cat([torch.zeros_like(there, dtype=own.dtype), own], 1)
+        keys, documents = torch.where(real, index, -1), own
         if state is not None:
             keys, documents = torch.cat([state.index, keys], 1), torch.cat([state.document, documents], 1)
         if keys.shape[1] > self.longest and int(keys.max()) >= self.longest:
@@ -120,14 +160,14 @@ class HfModel(NotesOnly):
         cache = None
         if state is not None:
             cache = DynamicCache(list(state.layers)) if state.layers[0][0].shape[2] else DynamicCache()
-        told: dict[str, Any] = {} if cache is None else {self._cache_name: cache}
+        kept: dict[str, Any] = {} if cache is None else {self._cache_name: cache}
         h: Tensor = self.body(
-            inputs_embeds=self._embed(batch),
-            attention_mask=self._mask(index, batch.document, keys, documents),
-            position_ids=index.clamp(max=self.longest - 1),  # only padding lies beyond
+            inputs_embeds=x,
+            attention_mask=self._mask(index, own, keys, documents),
+            position_ids=index.clamp(0, self.longest - 1),  # only padding lies beyond
             use_cache=cache is not None,
-            **told,
-        ).last_hidden_state
+            **kept,
+        ).last_hidden_state[:, num_words:]
         if cache is None:
             return h, None
         assert state is not None
@@ -175,8 +215,8 @@ def _resolved(config: HfConfig, their: Any) -> HfConfig:
     return config.model_copy(update={"architecture": their.model_type, "shape": kept, "pretrained": None})
 
 
-def _body(config: HfConfig) -> Any:
-    """The transformer without its embedding of words, which is never read."""
+def _body(config: HfConfig) -> tuple[Any, Tensor | None]:
+    """The transformer without its embedding of words, and those of a text model (words, D)."""
     try:
         from transformers import AutoConfig, AutoModel
     except ImportError as error:
@@ -195,5 +235,6 @@ def _body(config: HfConfig) -> Any:
         if unknown := [key for key in config.shape if not hasattr(known, key)]:
             raise ConfigError("model", [f"shape.{key}: {config.architecture} has no such setting" for key in unknown])
         body = AutoModel.from_config(AutoConfig.for_model(config.architecture, **{**config.shape, **_SMALL}))
+    vectors = None if config.pretrained is None else body.get_input_embeddings().weight.detach().float()
     body.set_input_embeddings(None)
-    return body
+    return body, vectors

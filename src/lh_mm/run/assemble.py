@@ -63,7 +63,7 @@ def assemble(config: Experiment) -> Prepared:
     elif isinstance(held := getattr(model, "code_vectors", None), CodeVectors):
         _take_vectors(held, dataset)
     if config.lora is not None:
-        if parent is None:
+        if parent is None and getattr(config.model, "pretrained", None) is None:
             raise ConfigError("experiment", ["lora: adapts a trained model; say which with init_from"])
         adapt(model, config.lora)
     freeze(model, config.freeze)

@@ -25,6 +25,8 @@ class AdapterConfig(Config):
     """Of what they read, in training."""
     parts: tuple[str, ...] = ("in_proj", "out_proj")
     """Names of the linear layers that have one, the last part of the name or all of it."""
+    whole: tuple[str, ...] = ()
+    """Parts of the model that are trained whole beside them, by name, as `event_embedding`."""
 
 
 def adapt(model: nn.Module, config: AdapterConfig) -> None:
@@ -39,9 +41,7 @@ def adapt(model: nn.Module, config: AdapterConfig) -> None:
         raise ConfigError("experiment", ["lora: needs the library peft: pip install 'lh_mm[hf]'"]) from error
     # Heads of codes are read part by part, which an adapter around them does not know.
     linear = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and name not in ("code_head", "code_query")
+        name for name, module in model.named_modules() if _is_linear(module) and name not in ("code_head", "code_query")
     ]
     if not linear:
         raise ConfigError("experiment", [f"lora: {type(model).__name__} has no linear layer that could have one"])
@@ -52,12 +52,24 @@ def adapt(model: nn.Module, config: AdapterConfig) -> None:
             "experiment", [f"lora.parts: no linear layer is called '{part}'; there are {known}" for part in missing]
         )
     targets = sorted({name for names in chosen.values() for name in names})
+    turned = any(not isinstance(model.get_submodule(name), nn.Linear) for name in targets)
     settings = LoraConfig(
-        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=targets
+        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=targets,
+        fan_in_fan_out=turned,
     )  # fmt: skip
     inject_adapter_in_model(settings, model)
+    found = set()
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_("lora_" in name)
+        part = next((part for part in config.whole if name == part or name.startswith(f"{part}.")), None)
+        found.add(part)
+        parameter.requires_grad_("lora_" in name or part is not None)
+    if missing := [part for part in config.whole if part not in found]:
+        raise ConfigError("experiment", [f"lora.whole: the model has no part '{part}'" for part in missing])
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """GPT-2's layers of `transformers` are linear ones whose weights are turned."""
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
 def merge(plain: nn.Module, config: AdapterConfig, state: Mapping[str, Tensor]) -> None:
