@@ -25,6 +25,7 @@ from lh_mm.models.musenet import MusenetModelConfig
 from lh_mm.models.music_transformer import MusicTransformerConfig
 from lh_mm.music.bars import BarTrack, Window
 from lh_mm.music.chorale import Chorale
+from lh_mm.music.miditok_tokens import MidiTok
 from lh_mm.music.mmm import FILL_END, FILL_IN, FILL_START, Mmm
 from lh_mm.music.mmm_limits import Limits
 from lh_mm.music.musenet import Musenet
@@ -35,6 +36,7 @@ from lh_mm.music.tokens import structure_of
 
 TOKENIZERS: dict[str, Any] = {
     "performance": Performance(), "musenet": Musenet(), "remi": Remi((0, -1)), "chorale": Chorale(2), "mmm": Mmm(),
+    "miditok": MidiTok("TSD", (0, -1)),
 }  # fmt: skip
 CONFIGS: dict[str, Any] = {
     "hybrid": HybridMambaConfig(pattern="M*-", dim=32, heads=2, kv_heads=1, state_dim=8, head_dim=16, mlp_ratio=2),
@@ -76,7 +78,7 @@ def likelihood(model: Any, tokenizer: Any, result: Result, mask: bool) -> float:
 
 
 @pytest.mark.parametrize("model_kind", CONFIGS)
-@pytest.mark.parametrize("kind", ["performance", "remi", "musenet", "chorale"])
+@pytest.mark.parametrize("kind", ["performance", "remi", "musenet", "chorale", "miditok"])
 def test_what_is_drawn_has_the_likelihood_of_training(model_kind: str, kind: str) -> None:
     tokenizer = TOKENIZERS[kind]
     model = model_of(model_kind, tokenizer)

@@ -117,7 +117,7 @@ def test_words_stand_before_the_music_and_parts_are_the_whole(model: HfModel) ->
         changed = model.hidden(replace(batch, header=other))[0]
         before = model.hidden(batch)[0]
         assert not torch.allclose(changed[0], before[0], atol=1e-4)
-        assert torch.equal(changed[1, :10], before[1, :10])
+        assert torch.allclose(changed[1, :10], before[1, :10], atol=1e-5)
     packed = collate([[document for row in (0, 1) for document in [_row(row)]]], SPEC)
     with pytest.raises(ValueError, match="one document a row"):
         model.hidden(packed)

@@ -29,7 +29,8 @@ from lh_mm.run.train import train
 
 SEQUENCES = {
     "remi": "{kind: remi, length: 64}", "performance": "{kind: performance, length: 64}",
-    "musenet": "{kind: musenet, length: 64, structure: true}", "mmm": "{kind: mmm, bars: 4, length: 512}",
+    "musenet": "{kind: musenet, length: 64, structure: true}",
+    "miditok": "{kind: miditok, length: 64}", "mmm": "{kind: mmm, bars: 4, length: 512}",
 }  # fmt: skip
 MODELS = {
     "musenet": "{kind: musenet, layers: 1, dim: 32, heads: 2, max_positions: 65}",
@@ -43,7 +44,9 @@ def bundles(tiny: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("notes")
     found = {}
     for kind, sequence in SEQUENCES.items():
-        small = [o for o in tiny if not o.startswith("sequence.") and (kind == "remi" or not o.startswith("model."))]
+        small = [
+            o for o in tiny if not o.startswith("sequence.") and (kind not in MODELS or not o.startswith("model."))
+        ]
         if kind in MODELS:
             small.append(f"model={MODELS[kind]}")
         experiment = str(asset("experiments/baseline/pop909_remi.yaml"))
@@ -66,14 +69,14 @@ def without_times(score: Score) -> list[tuple[Any, ...]]:
     return [tuple(note) for note in score.notes]
 
 
-@pytest.mark.parametrize("kind", ["remi", "performance", "musenet"])
+@pytest.mark.parametrize("kind", ["remi", "performance", "musenet", "miditok"])
 def test_pieces_are_longer_than_a_window_and_rows_do_not_know_each_other(bundles: dict[str, Bundle], kind: str) -> None:
     bundle = bundles[kind]
-    begun = [Beginning(until_s=12.0, seed=1), Beginning(seed=2)]
+    begun = [Beginning(until_s=200.0, seed=1), Beginning(seed=2)]
     both, _ = compose(bundle, begun, Sampling(), max_tokens=150)
     assert len(both[1].ids) <= 150 + 8
     assert max(len(made.ids) for made in both) > 64
-    assert both[0].score.duration_s == pytest.approx(12.0, abs=0.01) or both[0].num_drawn >= 150
+    assert both[0].score.duration_s == pytest.approx(200.0, abs=0.01) or both[0].num_drawn >= 150
     assert all(made.num_illegal == 0 for made in both)
     alone, _ = compose(bundle, begun[1:], Sampling(), max_tokens=150)
     assert alone[0].ids.tolist() == both[1].ids.tolist()
@@ -81,7 +84,7 @@ def test_pieces_are_longer_than_a_window_and_rows_do_not_know_each_other(bundles
     assert free[0].num_illegal > 0 or kind == "performance"
 
 
-@pytest.mark.parametrize("kind", ["remi", "performance", "musenet"])
+@pytest.mark.parametrize("kind", ["remi", "performance", "musenet", "miditok"])
 def test_a_continuation_keeps_its_prompt_and_does_not_cut_held_notes(
     bundles: dict[str, Bundle], piece: Score, kind: str
 ) -> None:

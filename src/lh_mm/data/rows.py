@@ -16,7 +16,7 @@ from lh_mm.data.bar_rows import MmmConfig
 from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.splits import Split
-from lh_mm.data.symbolic import ChoraleConfig, MusenetConfig, PerformanceConfig, RemiConfig
+from lh_mm.data.symbolic import ChoraleConfig, MidiTokConfig, MusenetConfig, PerformanceConfig, RemiConfig
 from lh_mm.music.tokenizer import Vocabulary
 from lh_mm.music.vocabulary import EventVocabulary
 
@@ -52,6 +52,6 @@ class RowSource(Protocol):
 
 
 SequenceConfig = Annotated[
-    MergedConfig | RemiConfig | PerformanceConfig | MusenetConfig | ChoraleConfig | MmmConfig,
+    MergedConfig | RemiConfig | PerformanceConfig | MusenetConfig | ChoraleConfig | MidiTokConfig | MmmConfig,
     Field(discriminator="kind"),
 ]

@@ -27,6 +27,7 @@ from lh_mm.data.note_rows import NoteRows, row_of_tokens
 from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.data.splits import Split
 from lh_mm.music.chorale import Chorale
+from lh_mm.music.miditok_tokens import MidiTok, Tokenization
 from lh_mm.music.musenet import Musenet
 from lh_mm.music.performance import Performance
 from lh_mm.music.remi import Remi
@@ -91,6 +92,23 @@ class MusenetConfig(_Windows):
 
     def tokenizer(self, programs: tuple[int, ...]) -> Musenet:
         return Musenet()
+
+
+class MidiTokConfig(_Windows):
+    """Rows of the library miditok's tokens, on the score's own beats."""
+
+    kind: Literal["miditok"] = "miditok"
+    tokenization: Tokenization = "TSD"
+    """Which of miditok's."""
+    steps_per_beat: int = Field(12, ge=1)
+    """The grid of times and durations."""
+    max_beats: int = Field(8, ge=1)
+    """Longest duration and time shift."""
+    velocities: int = Field(32, ge=1, le=127)
+    """Loudness levels."""
+
+    def tokenizer(self, programs: tuple[int, ...]) -> MidiTok:
+        return MidiTok(self.tokenization, programs, self.steps_per_beat, self.max_beats, self.velocities)
 
 
 class ChoraleConfig(_Windows):

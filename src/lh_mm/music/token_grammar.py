@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from lh_mm.core.clock import TempoMap
 from lh_mm.music import chorale, musenet, performance
 from lh_mm.music.chorale import Chorale
+from lh_mm.music.miditok_grammar import MidiTokGrammar
+from lh_mm.music.miditok_tokens import MidiTok
 from lh_mm.music.mmm import Mmm
 from lh_mm.music.mmm_grammar import MmmGrammar
 from lh_mm.music.mmm_limits import Limits
@@ -52,7 +54,7 @@ def grammar_of(vocabulary: Vocabulary, limits: Limits | None = None) -> TokenGra
     """The grammar of a tokenizer before its first token.
 
     Args:
-        vocabulary: REMI, performance, MuseNet, chorale or MMM.
+        vocabulary: any tokenizer with time tokens of its own.
         limits: bar lines and caps, of MMM alone.
 
     Raises:
@@ -68,6 +70,8 @@ def grammar_of(vocabulary: Vocabulary, limits: Limits | None = None) -> TokenGra
         return PerformanceGrammar()
     if isinstance(vocabulary, Musenet):
         return MusenetGrammar()
+    if isinstance(vocabulary, MidiTok):
+        return MidiTokGrammar(vocabulary)
     if isinstance(vocabulary, Chorale):
         return ChoraleGrammar(vocabulary)
     raise ValueError(f"{type(vocabulary).__name__} has no time tokens of its own")

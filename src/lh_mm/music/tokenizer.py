@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.chorale import Chorale
+from lh_mm.music.miditok_tokens import MidiTok
 from lh_mm.music.mmm import Mmm
 from lh_mm.music.musenet import Musenet
 from lh_mm.music.performance import Performance
@@ -77,12 +78,13 @@ class Tokenizer(Vocabulary, Protocol):
         ...
 
 
-KINDS: dict[str, type[Remi] | type[Performance] | type[Musenet] | type[Chorale] | type[Mmm]] = {
-    "remi": Remi, "performance": Performance, "musenet": Musenet, "chorale": Chorale, "mmm": Mmm,
+AnyTokenizer = Remi | Performance | Musenet | Chorale | Mmm | MidiTok
+KINDS: dict[str, type[AnyTokenizer]] = {
+    "remi": Remi, "performance": Performance, "musenet": Musenet, "chorale": Chorale, "mmm": Mmm, "miditok": MidiTok,
 }  # fmt: skip
 
 
-def read_tokenizer(text: str) -> Remi | Performance | Musenet | Chorale | Mmm:
+def read_tokenizer(text: str) -> AnyTokenizer:
     """The tokenizer that a bundle stores.
 
     Raises:
@@ -104,7 +106,7 @@ def decode_tokens(
     """The score of a whole piece's tokens.
 
     Args:
-        tokenizer: REMI, performance, MuseNet or chorale.
+        tokenizer: any but MMM.
         ids: (T,) tokens.
         tempo_map: seconds of the beats that tokens count; performance events count seconds.
         first_bar: REMI: number of the first Bar in the tempo map.
@@ -117,7 +119,7 @@ def decode_tokens(
         return tokenizer.decode(ids, problems)
     if isinstance(tokenizer, Remi):
         return tokenizer.decode(ids, tempo_map, first_bar, problems)
-    if isinstance(tokenizer, Musenet):
+    if isinstance(tokenizer, Musenet | MidiTok):
         return tokenizer.decode(ids, tempo_map, problems)
     if isinstance(tokenizer, Chorale):
         return tokenizer.decode(ids, tempo_map)
