@@ -20,7 +20,7 @@ CODECS = [name for name in ALL if name.startswith("codec/")]
 MODELS = [name for name in ALL if name not in CODECS]
 SMOKE = (
     "trainer.max_steps=2", "trainer.batch_size=1", "trainer.valid_every=2", "trainer.valid_batches=1",
-    "trainer.precision=fp32", "trainer.max_minutes=null", "trainer.threads=1", "tracking.tensorboard=false",
+    "trainer.precision=fp32", "trainer.max_minutes=null", "trainer.max_music_h=null", "trainer.threads=1", "tracking.tensorboard=false",
 )  # fmt: skip
 SMALL = {"dim": 32, "head_dim": 16, "heads": 2, "kv_heads": 1, "attention_dim": 32, "ff_dim": 32}
 
@@ -91,3 +91,44 @@ def test_two_steps(
     model += [f"model.{key}={value}" for key, value in SMALL.items() if key in type(config.model).model_fields]
     run = train(str(ROOT / name), [data, crop, *SMOKE, *model], runs=tmp_path)
     assert (run / "bundle" / "model.safetensors").is_file()
+
+
+GROUPS = {
+    "pop909_remi": ("pop909_remi_hybrid", "pop909_remi_music_transformer", "pop909_remi_gpt2"),
+    "pop909_musenet": ("pop909_musenet", "pop909_musenet_hybrid", "pop909_musenet_structure"),
+    "pop909_performance": (
+        "pop909_performance_music_transformer", "pop909_performance_hybrid", "pop909_performance_gpt2",
+    ),
+    "mmm": ("mmm", "mmm_hybrid"),
+    "groove_musenet": ("groove_musenet", "groove_musenet_hybrid"),
+    "groove_performance": (
+        "groove_performance_music_transformer", "groove_performance_hybrid", "groove_performance_gpt2",
+    ),
+    "jsb": ("jsb_music_transformer", "jsb_absolute", "jsb_hybrid", "jsb_gpt2", "jsb_musenet"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_symbolic_baselines_of_one_group_differ_in_their_model_alone(group: str) -> None:
+    configs = [load_experiment(ROOT / f"baseline/symbolic/{name}.yaml").config for name in GROUPS[group]]
+    operations = []
+    for config in configs:
+        spec, _ = planned_spec(config)
+        with torch.device("meta"):
+            operations.append(config.model.build(spec).flops_per_position(config.sequence.length))
+    assert max(operations) / min(operations) < 1.2  # tables of positions make some larger, not slower
+    for part in ("trainer", "data", "evaluate"):
+        assert len({getattr(config, part).model_dump_json() for config in configs}) == 1, part
+    kinds = {config.sequence.model_copy(update={"structure": False}).model_dump_json() for config in configs}
+    assert len(kinds) == 1
+    music = {config.trainer.max_music_h for config in configs}
+    assert None not in music
+
+
+def test_every_symbolic_baseline_of_a_corpus_reads_as_much_music() -> None:
+    hours: dict[str, set[float | None]] = {}
+    for file in (ROOT / "baseline" / "symbolic").glob("*.yaml"):
+        config = load_experiment(file).config
+        hours.setdefault(str(config.data.recipe), set()).add(config.trainer.max_music_h)
+    assert set(hours) == {"pop909", "groove", "jsb"}
+    assert all(len(found) == 1 for found in hours.values())

@@ -9,10 +9,15 @@ import typer
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="Runs, evaluated or not.")],
+    runs: Annotated[list[str], typer.Argument(help="Runs, evaluated or not, or folders of experiments.")],
     out: Annotated[Path | None, typer.Option(help="Also write report.html, table.md and table.json here.")] = None,
+    runs_dir: Annotated[Path, typer.Option("--runs", help="Where runs are kept.")] = Path("runs"),
+    train: Annotated[bool, typer.Option(help="Train the experiments of a folder that have no run yet.")] = False,
 ) -> None:
-    """One table of several runs, seeds of one experiment grouped, and how their settings differ."""
+    """Tables of several runs, seeds of one experiment grouped, and how their settings differ.
+
+    Runs of other music or other tokens stand in tables of their own: their figures say nothing of each other.
+    """
     from lh_mm.run import compare as verb
 
-    typer.echo(verb.compare(runs, out))
+    typer.echo(verb.compare(runs, out, runs_dir=runs_dir, train_missing=train))

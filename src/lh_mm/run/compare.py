@@ -14,52 +14,88 @@ from lh_mm.core.files import read_json, write_atomic, write_json
 from lh_mm.core.reproduce import environment
 from lh_mm.evaluate.report import Code, Report, Section, Table, write_report
 from lh_mm.evaluate.table import ComparisonTable, RunScores, comparison_table
+from lh_mm.run.compare_folder import TABLES, expanded, group_of
 from lh_mm.run.evaluate import EVALUATION, evaluate
 from lh_mm.run.runs import find_bundle, find_run
 from lh_mm.run.scores import METRICS, reference_rows, scores_of
 
 
-def compare(runs: Sequence[str], out: Path | None = None) -> str:
+def compare(
+    runs: Sequence[str], out: Path | None = None, *, runs_dir: Path = Path("runs"), train_missing: bool = False
+) -> str:
     """The table of several runs as text; runs that were not evaluated are evaluated first.
 
+    Runs of other music or other tokens stand in tables of their own.
+
     Args:
-        runs: as `find_run` takes them.
+        runs: as `find_run` takes them, or folders of experiments, which stand for their runs.
         out: folder for `report.html`, `table.md` and `table.json`.
+        runs_dir: where runs are kept.
+        train_missing: train the experiments of a folder that have no run.
 
     Raises:
         ValueError: for a run that is not there or has no bundle.
     """
-    scored = [score_run(run) for run in runs]
-    table = table_of([*(run for run, _ in scored), *reference_rows(scored[0][0])])
-    differences = settings_that_differ({run.name: tree for run, tree in scored})
+    scored = [score_run(run) for run in expanded(runs, runs_dir, train_missing)]
+    groups: dict[tuple[str, str], list[RunScores]] = {}
+    for run, _, group in scored:
+        groups.setdefault(group, []).append(run)
+    tables = {group: table_of([*own, *reference_rows(own[0])]) for group, own in sorted(groups.items(), key=_place)}
+    differences = settings_that_differ({run.name: tree for run, tree, _ in scored})
     if out is not None:
-        with write_atomic(out / "table.md", "w") as file:
-            file.write(table.markdown() + "\n")
-        write_json(out / "table.json", table.json())
-        report = Report(
-            title="Comparison",
-            lead=f"{len(scored)} runs: {', '.join(run.name for run, _ in scored)}.",
-            sections=(
-                Section("Scores", "", (Table(table),)),
-                Section("What differs", "", (Code(differences),)),
-            ),
-            environment={key: str(value) for key, value in environment().items() if isinstance(value, str | int)},
-        )
-        write_report(report, out / "report.html")
+        _write(out, [run.name for run, _, _ in scored], tables, differences)
     text = io.StringIO()
-    Console(file=text, width=200).print(table.rich())
+    screen = Console(file=text, width=200)
+    for group, table in tables.items():
+        if len(tables) > 1:
+            screen.print(f"\n{TABLES[group[0]]}: {group[1]}", style="bold")
+        screen.print(table.rich())
     return f"{text.getvalue()}\n{differences}" + (f"\nwrote {out / 'report.html'}" if out is not None else "")
 
 
-def score_run(run: str) -> tuple[RunScores, dict[str, Any]]:
-    """A run's scores and its resolved experiment."""
+Tables = Mapping[tuple[str, str], ComparisonTable]
+
+
+def _place(item: tuple[tuple[str, str], Any]) -> tuple[int, str]:
+    (table, group), _ = item
+    return list(TABLES).index(table), group
+
+
+def _write(out: Path, names: Sequence[str], tables: Tables, differences: str) -> None:
+    """The page, Markdown and JSON."""
+    parts: list[str] = []
+    sections = []
+    for table in dict.fromkeys(table for table, _ in tables):
+        own = {group: made for (of, group), made in tables.items() if of == table}
+        several = len(tables) > 1
+        if several:
+            parts += [f"## {TABLES[table]}", ""]
+        for group, made in own.items():
+            parts += ([f"### {group}", ""] if several else []) + [made.markdown(), ""]
+            sections.append(Section(f"{TABLES[table]}: {group}" if several else "Scores", "", (Table(made),)))
+    with write_atomic(out / "table.md", "w") as file:
+        file.write("\n".join(parts))
+    plain = [{"table": table, "group": group, **made.json()} for (table, group), made in tables.items()]
+    write_json(out / "table.json", plain[0] if len(plain) == 1 else {"tables": plain})
+    report = Report(
+        title="Comparison",
+        lead=f"{len(names)} runs: {', '.join(names)}.",
+        sections=(*sections, Section("What differs", "", (Code(differences),))),
+        environment={key: str(value) for key, value in environment().items() if isinstance(value, str | int)},
+    )
+    write_report(report, out / "report.html")
+
+
+def score_run(run: str) -> tuple[RunScores, dict[str, Any], tuple[str, str]]:
+    """A run's scores, its resolved experiment, and the table and group that it stands in."""
     folder = find_run(run)
     path = folder / EVALUATION
     if not path.is_file():
         evaluate(run)
     evaluation = read_json(path)
     tree = yaml.safe_load((find_bundle(run) / "experiment.yaml").read_text(encoding="utf-8"))
-    return RunScores(tree["name"], scores_of(evaluation), seed=tree["trainer"]["seed"], note=folder.name), tree
+    scores = RunScores(tree["name"], scores_of(evaluation), seed=tree["trainer"]["seed"], note=folder.name)
+    return scores, tree, group_of(evaluation)
 
 
 def table_of(runs: Sequence[RunScores], caption: str = "") -> ComparisonTable:

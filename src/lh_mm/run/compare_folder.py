@@ -1,0 +1,75 @@
+"""The runs of a folder of experiments, and the groups in which they may stand side by side.
+
+Tokens that hold other things (a grid or 10 ms, loudness or none, the pitch classes of ten instruments) have other
+likelihoods for the same music, so runs are compared in groups of one corpus and one kind of tokens. Groups are gathered
+in tables: tokens on a grid of beats, performance tokens in seconds, and merged sequences with sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lh_mm.core.log import console
+from lh_mm.run.experiment import load_experiment
+from lh_mm.run.runs import BUNDLE, find_run
+from lh_mm.run.train import train
+
+TABLES = {"grid": "Tokens on a grid of beats", "performance": "Performance tokens, in seconds", "merged": "With sound"}
+
+
+def runs_of_folder(folder: Path, runs: Path, train_missing: bool) -> list[str]:
+    """The newest finished run of each seed of each experiment in a folder, in the order of the files.
+
+    Args:
+        folder: of experiments.
+        runs: where runs are kept.
+        train_missing: train an experiment that has none; otherwise it is named and left out.
+
+    Raises:
+        ValueError: no experiment there has a run.
+    """
+    found: list[str] = []
+    missing = []
+    for file in sorted(folder.rglob("*.yaml")):
+        name = load_experiment(file).config.name
+        own = finished_runs(runs, name)
+        if not own and train_missing:
+            own = [train(str(file), (), runs=runs)]
+        found += [str(run) for run in own]
+        missing += [] if own else [str(file)]
+    if missing:
+        console().print(f"without a finished run, left out (--train trains them): {', '.join(missing)}")
+    if not found:
+        raise ValueError(f"no experiment in {folder} has a finished run in {runs}; --train trains them")
+    return found
+
+
+def finished_runs(runs: Path, name: str) -> list[Path]:
+    """The newest run with a bundle of each seed."""
+    import yaml
+
+    by_seed: dict[int, Path] = {}
+    for path in sorted((runs / name).glob("*")):
+        if (path / BUNDLE / "bundle.json").is_file():
+            tree = yaml.safe_load((path / "experiment.yaml").read_text(encoding="utf-8"))
+            by_seed[int(tree["trainer"]["seed"])] = path
+    return [by_seed[seed] for seed in sorted(by_seed)]
+
+
+def expanded(words: Sequence[str], runs: Path, train_missing: bool) -> list[str]:
+    """Runs as they are, folders of experiments as their runs."""
+    found: list[str] = []
+    for word in words:
+        path = Path(word)
+        is_folder = path.is_dir() and not (path / "experiment.yaml").is_file() and any(path.rglob("*.yaml"))
+        found += runs_of_folder(path, runs, train_missing) if is_folder else [str(find_run(word, runs))]
+    return found
+
+
+def group_of(evaluation: Mapping[str, Any]) -> tuple[str, str]:
+    """The table and the group of a run, as (`grid`, `pop909 test, remi`)."""
+    kind = evaluation["sequence"]
+    table = "merged" if kind == "merged" else "performance" if kind == "performance" else "grid"
+    return table, f"{evaluation['data'].split('/')[0]} {evaluation['split']}, {kind}"
