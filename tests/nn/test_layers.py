@@ -149,3 +149,21 @@ def test_keep_memory_asks_glibc() -> None:
     program = "from lh_mm.nn.allocator import keep_memory; print(keep_memory())"  # it counts for a whole process
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("True", "False")
+
+
+def test_a_cache_grows_in_place_and_keeps_what_it_had() -> None:
+    from lh_mm.nn.cache import FIRST_ROOM, appended
+
+    parts = [torch.randn(2, 3, n, 4) for n in (1, 5, FIRST_ROOM, 1)]
+    buffer, count, rooms = torch.zeros(2, 3, 0, 4), 0, []
+    with torch.no_grad():
+        for i, part in enumerate(parts):
+            before = buffer
+            buffer = appended(buffer, part, count)
+            count += part.shape[2]
+            rooms.append(buffer.shape[2])
+            assert torch.equal(buffer[:, :, :count], torch.cat(parts[: i + 1], 2))
+            assert (buffer is before) == (before.shape[2] >= count)
+    assert rooms == [FIRST_ROOM, FIRST_ROOM, 2 * FIRST_ROOM, 2 * FIRST_ROOM]
+    leaf = torch.randn(1, 1, 2, 4, requires_grad=True)
+    assert appended(torch.zeros(1, 1, 8, 4), leaf, 0).requires_grad

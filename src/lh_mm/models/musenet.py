@@ -37,6 +37,7 @@ from lh_mm.core.streams import SequenceSpec, StreamBatch
 from lh_mm.models.header import HeaderEmbedding
 from lh_mm.models.notes_only import NotesOnly, or_all, seen_keys
 from lh_mm.music.tokens import STRUCTURE_PARTS
+from lh_mm.nn.cache import appended
 from lh_mm.nn.linear import Linear
 
 PUBLISHED = {"layers": 72, "heads": 24, "max_positions": 4097}
@@ -80,7 +81,7 @@ class MusenetState:
     """What a MuseNet remembers of each row.
 
     Attributes:
-        layers: keys and values (B, H, K, W) of each layer.
+        layers: keys and values (B, H, C, W) of each layer, with room for more.
         index: (B, K) index in its row of each key, -1 for padding.
         document: (B, K) its document.
         count: (B,) positions so far.
@@ -109,19 +110,21 @@ class _Block(nn.Module):
         self.dropout = nn.Dropout(c.dropout)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, state: tuple[Tensor, Tensor] | None
+        self, x: Tensor, mask: Tensor | None, state: tuple[Tensor, Tensor] | None, num_keys: int
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         rows, length, dim = x.shape
         projected = self.in_proj(self.attention_norm(x)).view(rows, length, 3, self.heads, dim // self.heads)
         queries, keys, values = (t.transpose(1, 2) for t in projected.unbind(2))  # (B, H, L, W)
+        after = keys, values
         if state is not None:
-            keys, values = (torch.cat([old, new], dim=2) for old, new in zip(state, (keys, values), strict=True))
+            after = appended(state[0], keys, num_keys), appended(state[1], values, num_keys)
+            keys, values = (buffer[:, :, : num_keys + length].to(x.dtype) for buffer in after)
         rate = self.rate if self.training else 0.0
         heard = F.scaled_dot_product_attention(
             queries, keys, values, attn_mask=mask, dropout_p=rate, is_causal=mask is None
         )
         x = x + self.dropout(self.out_proj(heard.transpose(1, 2).flatten(2)))
-        return x + self.dropout(self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x))))), (keys, values)
+        return x + self.dropout(self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x))))), after
 
 
 class MuseNet(NotesOnly):
@@ -168,10 +171,10 @@ class MuseNet(NotesOnly):
         seen = distance = None
         if not plain:
             seen, distance = seen_keys(index, batch.document, keys, documents)
-        after = []
+        after, num_keys = [], 0 if state is None else state.index.shape[1]
         for i, block in enumerate(self.layers):
             mask = None if seen is None else self._sees(i, seen, distance, index, keys).unsqueeze(1)
-            x, new = block(x, mask, None if state is None else state.layers[i])
+            x, new = block(x, mask, None if state is None else state.layers[i], num_keys)
             after.append(new)
         h: Tensor = self.final_norm(x)
         if state is None:

@@ -66,7 +66,7 @@ class TransformerState:
     """What a Music Transformer remembers of each row.
 
     Attributes:
-        layers: keys and values of each layer.
+        layers: keys and values of each layer, with room for more.
         index: (B, K) index in its row of each key, -1 for padding.
         document: (B, K) its document.
         count: (B,) positions so far.
@@ -90,9 +90,9 @@ class _Layer(nn.Module):
         self.dropout = nn.Dropout(c.dropout)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, distance: Tensor | None, state: RelativeState | None
+        self, x: Tensor, mask: Tensor | None, distance: Tensor | None, state: RelativeState | None, num_keys: int
     ) -> tuple[Tensor, RelativeState | None]:
-        heard, state = self.attention(self.attention_norm(x), mask, distance, state)
+        heard, state = self.attention(self.attention_norm(x), mask, distance, state, num_keys)
         x = x + self.dropout(heard)
         return x + self.dropout(self.ff_out(F.relu(self.ff_in(self.ff_norm(x))))), state
 
@@ -127,9 +127,9 @@ class MusicTransformer(NotesOnly):
         packed = batch.header.roles.shape[1] > 1
         if state is not None or packed or self.config.local_block is not None:
             mask, distance = self._sees(index, batch.document, keys, documents)
-        after = []
+        after, num_keys = [], 0 if state is None else state.index.shape[1]
         for i, layer in enumerate(self.layers):
-            x, new = layer(x, mask, distance, None if state is None else state.layers[i])
+            x, new = layer(x, mask, distance, None if state is None else state.layers[i], num_keys)
             after.append(new)
         h: Tensor = self.final_norm(x)
         if state is None:

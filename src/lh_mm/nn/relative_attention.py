@@ -18,12 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lh_mm.nn.cache import appended
 from lh_mm.nn.linear import Linear
 
 
 @dataclass(frozen=True)
 class RelativeState:
-    """Keys and values (B, H, K, W) of the positions so far; which positions they are is the model's to know."""
+    """Keys and values (B, H, C, W) of the positions so far; how many and which they are is the model's to know."""
 
     keys: Tensor
     values: Tensor
@@ -71,7 +72,12 @@ class RelativeAttention(nn.Module):
         return RelativeState(nothing, nothing)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, distance: Tensor | None, state: RelativeState | None = None
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        distance: Tensor | None,
+        state: RelativeState | None = None,
+        num_keys: int = 0,
     ) -> tuple[Tensor, RelativeState | None]:
         """Attend.
 
@@ -79,16 +85,17 @@ class RelativeAttention(nn.Module):
             x: (B, L, D).
             mask: (B, 1, L, K) keys that may be seen; None is plain causal.
             distance: (B, L, K) of each query and key; None is `i - j` of one document without a cache.
-            state: keys and values before these, or None.
+            state: keys and values before these, or None; without gradients it is written in place.
+            num_keys: how many of the state's are in use.
         """
         rows, length, _ = x.shape
         projected = self.in_proj(x).view(rows, length, 3, self.heads, self.head_dim)
         queries, keys, values = (t.transpose(1, 2) for t in projected.unbind(2))  # (B, H, L, W)
         queries = queries * self.head_dim**-0.5  # before both products, so that S is scaled as well
         if state is not None:
-            keys = torch.cat([state.keys.to(keys.dtype), keys], dim=2)
-            values = torch.cat([state.values.to(values.dtype), values], dim=2)
-            state = RelativeState(keys.to(state.keys.dtype), values.to(state.values.dtype))
+            state = RelativeState(appended(state.keys, keys, num_keys), appended(state.values, values, num_keys))
+            end = num_keys + length
+            keys, values = state.keys[:, :, :end].to(keys.dtype), state.values[:, :, :end].to(values.dtype)
         logits = queries @ keys.transpose(-1, -2) + self._relative(queries, distance)
         if mask is None:
             mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
