@@ -138,7 +138,11 @@ def measure(
 
 
 def measure_together(
-    functions: Sequence[Callable[[], object]], n: int = 5, warm_up: int = 1, extremes: float = 0.0
+    functions: Sequence[Callable[[], object]],
+    n: int = 5,
+    warm_up: int = 1,
+    extremes: float = 0.0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[Timing]:
     """Time functions in turns, so that a machine that slows down for a while slows all of them.
 
@@ -147,14 +151,15 @@ def measure_together(
         n: timed calls of each.
         warm_up: calls of each before, not timed.
         extremes: share of the fastest and of the slowest calls that the spread leaves out.
+        clock: as of `measure`.
     """
     seconds: list[list[float]] = [[] for _ in functions]
     for i in range(warm_up + n):
         for function, each in zip(functions, seconds, strict=True):
-            start = time.perf_counter()
+            start = clock()
             function()
             if i >= warm_up:
-                each.append(time.perf_counter() - start)
+                each.append(clock() - start)
     timings = []
     for each in map(sorted, seconds):
         median, cut = statistics.median(each), int(extremes * n)
