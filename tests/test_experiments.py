@@ -20,7 +20,8 @@ CODECS = [name for name in ALL if name.startswith("codec/")]
 MODELS = [name for name in ALL if name not in CODECS]
 SMOKE = (
     "trainer.max_steps=2", "trainer.batch_size=1", "trainer.valid_every=2", "trainer.valid_batches=1",
-    "trainer.precision=fp32", "trainer.max_minutes=null", "trainer.max_music_h=null", "trainer.threads=1", "tracking.tensorboard=false",
+    "trainer.precision=fp32", "trainer.max_minutes=null", "trainer.max_music_h=null", "trainer.threads=1",
+    "tracking.tensorboard=false",
 )  # fmt: skip
 SMALL = {"dim": 32, "head_dim": 16, "heads": 2, "kv_heads": 1, "attention_dim": 32, "ff_dim": 32}
 

@@ -1,0 +1,51 @@
+"""The page on notes alone is run: a folder is trained on, and bars are composed, filled, added and gone on with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lh_mm.core.assets import asset
+from lh_mm.music.compose import compose
+from lh_mm.music.midi_io import read_midi
+from lh_mm.music.midi_write import write_midi
+from lh_mm.music.tokenizer import KINDS
+from lh_mm.run.experiment import load_experiment
+
+SMALL = (
+    "sequence.length=512", "model.shape={n_layer: 1, n_head: 2, n_embd: 32, n_positions: 513}", "trainer.max_steps=2",
+    "trainer.batch_size=1", "trainer.valid_every=2", "trainer.valid_batches=1", "trainer.max_music_h=null",
+    "trainer.precision=fp32", "trainer.threads=1", "tracking.tensorboard=false",
+)  # fmt: skip
+
+
+def test_the_page_runs(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (repository / "docs" / "symbolic.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    folder = tmp_path / "midi"
+    folder.mkdir()
+    for seed in range(3):
+        score = compose(seed, "house", 16.0).score
+        assert score is not None
+        write_midi(score, folder / f"{seed}.mid")
+    (folder / "broken.mid").write_bytes(b"MThd nonsense")
+    monkeypatch.setenv("LH_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"FOLDER": str(folder), "OVERRIDES": SMALL}
+    exec(compile(code, "symbolic.md", "exec"), names)  # noqa: S102 (our own page)
+    assert len(read_midi(tmp_path / "sketch.mid").notes) == len(names["longer"].score.notes)
+    assert len(names["busier"].score.notes) >= len(names["filled"].score.notes)
+    told = [path for path in (tmp_path / "data").rglob("*.json*") if "broken" in path.read_text()]
+    assert told, "the file that cannot be read is named where the set is described"
+
+
+def test_the_page_names_every_tokenizer_and_file(repository: Path) -> None:
+    text = (repository / "docs" / "symbolic.md").read_text()
+    assert all(f"| `{kind}` |" in text for kind in KINDS)
+    links = re.findall(r"\]\((\.\./[^)]+)\)", text)
+    assert links
+    assert all((repository / "docs" / link).resolve().is_file() for link in links)
+    assert load_experiment(asset("experiments") / "baseline/symbolic/mmm.yaml").config.sequence.kind == "mmm"
