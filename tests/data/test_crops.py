@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from lh_mm.data.tasks import (
 )
 from lh_mm.music.events import NOTE_OFF, NOTE_ON, VELOCITY, encode_events
 from lh_mm.music.grammar import Grammar
+from lh_mm.run.prepare import prepare
 
 TASKS: tuple[TaskConfig, ...] = (
     Joint(delays=(-2, 0, 3)),
@@ -397,3 +399,16 @@ def test_rows_with_a_prefix_hold_all_notes_of_the_crop_first(smoke: PreparedSet)
         events = int((kind == Kind.EVENT).sum())
         assert (kind[1 : 1 + events] == Kind.EVENT).all()
     assert all(row.seconds > 0 for row in rows.evaluation("valid"))
+
+
+def test_a_set_with_sound_serves_a_bundle_of_notes_alone(
+    codec_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    overrides = ["pieces=3", "duration_s=8", "features=null", f"codec.source={codec_folder}"]
+    prepared = prepare("smoke", overrides, workers=1, root=tmp_path_factory.mktemp("alone"))
+    alone = MergedConfig(tasks=(MidiOnly(),), crop_s=1).build(prepared)
+    assert alone.spec.num_codebooks == 0
+    again = MergedConfig(tasks=(MidiOnly(),), crop_s=1).build(prepared, alone.spec)
+    assert again.train_row(0, 0).merged.event_id.tolist() == alone.train_row(0, 0).merged.event_id.tolist()
+    with pytest.raises(ValueError, match=r"codebooks \d, but the bundle was trained with 0"):
+        MergedConfig(tasks=(Joint(),), crop_s=1).build(prepared, alone.spec)

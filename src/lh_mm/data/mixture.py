@@ -139,10 +139,11 @@ class MergedRows:
         return SequenceSpec(tuple(streams), prepared.rate_hz, True, control_specs(prepared.about["controls"]))
 
     def _check_parent(self, parent: SequenceSpec) -> None:
-        """A set without sound fits any parent; what it has must have the parent's shape."""
+        """A set without sound fits any parent; what it has and tasks use must have the parent's shape."""
         own = [("rate_hz", self.prepared.rate_hz, parent.rate_hz)]
         own += [("event vocabulary", self.vocabulary.size, parent.event_vocabulary_size)]
-        if self.prepared.num_codebooks:
+        notes_alone = not parent.num_codebooks and all(task.kind == "midi_only" for task in self.config.tasks)
+        if self.prepared.num_codebooks and not notes_alone:
             own += [("codebooks", self.prepared.num_codebooks, parent.num_codebooks)]
         if self.prepared.num_features and parent.feature_dim:
             own += [("feature bins", self.prepared.num_features, parent.feature_dim)]
