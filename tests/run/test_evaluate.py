@@ -13,9 +13,11 @@ from lh_mm.data import held_out
 from lh_mm.data.held_out import held_out_crops
 from lh_mm.music.score import Score, make_notes
 from lh_mm.run.assemble import prepare_data
+from lh_mm.run.bundle import Bundle
 from lh_mm.run.compare import compare, settings_that_differ
 from lh_mm.run.evaluate import evaluate
 from lh_mm.run.judging_notes import _note_scores
+from lh_mm.run.requests import Asker
 from lh_mm.run.train import train
 
 SMALL = (
@@ -139,3 +141,12 @@ def test_notes_alone_are_judged_beside_their_floor(tiny: tuple[str, ...], tmp_pa
     assert 0 <= events["tokens"] - floor["tokens"] <= 3
     assert events["notes"] == floor["notes"]
     assert "floor nats/note" in text
+
+
+def test_a_merged_bundle_of_notes_alone_is_evaluated(tiny: tuple[str, ...], tmp_path: Path) -> None:
+    run = train("demo", [*tiny, "sequence.tasks=[{kind: midi_only}]", "trainer.max_steps=2"], runs=tmp_path)
+    evaluate(str(run), ["likelihood_rows=2", "num_pieces=0"])
+    assert "midi_only" in read_json(run / "evaluation.json")["likelihood"]["tasks"]
+    request = Asker(Bundle.load(run / "bundle")).joint(10, 10)  # composing is the same without sound
+    assert [stream.role for stream in request.events] == ["generated"]
+    assert request.audio == ()

@@ -63,6 +63,8 @@ class Asker:
         """
         trained = {t.kind: t for t in getattr(self.bundle.experiment.sequence, "tasks", ())}
         kind = "joint" if task == "continue" else task
+        if kind == "joint" and not self.bundle.spec.audio_tracks:
+            kind = "midi_only"  # the same without sound
         if kind not in trained:
             name = self.bundle.manifest["name"]
             raise ValueError(f"--task {task}: bundle '{name}' was trained for {', '.join(trained) or 'no task'}")
