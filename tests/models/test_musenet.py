@@ -16,6 +16,7 @@ from lh_mm.data.note_rows import row_of_tokens
 from lh_mm.models.base import SequenceModel, state_from_tensors, state_tensors
 from lh_mm.models.likelihood import head_sums
 from lh_mm.models.musenet import MuseNet, MusenetModelConfig, chord_numbers
+from lh_mm.models.notes_only import Places
 from lh_mm.music.tokens import structure_of
 
 V = 23
@@ -140,10 +141,11 @@ def test_sparse_layers_see_what_their_pattern_says() -> None:
     index = torch.arange(10)[None]
     causal = index.unsqueeze(-1) >= index.unsqueeze(1)
     distance = index.unsqueeze(-1) - index.unsqueeze(1)
+    places = Places(index >= 0, index, index * 0, index, index * 0)
     seen = {
         (kind, layer): [
             torch.nonzero(row).flatten().tolist()
-            for row in model_of(attention=kind)._sees(layer, causal, distance, index, index)[0]
+            for row in model_of(attention=kind)._mask(layer, places, causal, distance)[0]
         ]
         for kind in ("strided", "fixed")
         for layer in (0, 1)

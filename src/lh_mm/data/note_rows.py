@@ -51,17 +51,19 @@ class NoteRows(ABC):
         """One event stream, unmerged; or the parent's."""
         if self.parent is not None:
             return self.parent
-        streams = [StreamSpec(MIDI, "midi", self.vocabulary.size)]
-        if getattr(self.config, "structure", False):
-            streams.append(StreamSpec("structure", "structure", dim=2))
-        controls = control_specs(self._control_values)
-        return SequenceSpec(tuple(streams), self.prepared.rate_hz, merged=False, controls=controls)
+        streams = (StreamSpec(MIDI, "midi", self.vocabulary.size), *self._own_streams)
+        controls = control_specs({**self.prepared.about["controls"], **self._own_controls})
+        return SequenceSpec(streams, self.prepared.rate_hz, merged=False, controls=controls)
 
     @property
-    def _control_values(self) -> Mapping[str, Sequence[str]]:
-        """Controls of BOS with their values."""
-        values: Mapping[str, Sequence[str]] = self.prepared.about["controls"]
-        return values
+    def _own_streams(self) -> tuple[StreamSpec, ...]:
+        """Streams beside the tokens."""
+        return ()
+
+    @property
+    def _own_controls(self) -> Mapping[str, Sequence[str]]:
+        """Controls of BOS beside those of the set, with their values."""
+        return {}
 
     def has(self, split: Split) -> bool:
         """Whether some piece of a split has notes."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lh_mm.core.config import Config
-from lh_mm.core.streams import Row, SequenceSpec
+from lh_mm.core.streams import Row, SequenceSpec, StreamSpec
 from lh_mm.data.controls import INSTRUMENT_CONTROLS
 from lh_mm.data.evaluation import EvaluationRow
 from lh_mm.data.note_rows import NoteRows, row_of_tokens
@@ -51,6 +51,16 @@ class _Windows(Config, ABC):
 
     def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None) -> TokenRows:
         return TokenRows(prepared, self, parent)
+
+    @property
+    def own_streams(self) -> tuple[StreamSpec, ...]:
+        """Streams beside the tokens."""
+        return ()
+
+    @property
+    def own_controls(self) -> Mapping[str, Sequence[str]]:
+        """Controls beside those of the set, with their values."""
+        return {}
 
     @abstractmethod
     def tokenizer(self, programs: tuple[int, ...]) -> Tokenizer:
@@ -89,6 +99,14 @@ class MusenetConfig(_Windows):
     """Whether each token is told with the part of its piece and the countdown to its end, which says how long it is."""
     instruments: bool = True
     """Whether BOS says which of the ten instruments play, as MuseNet's prefix does."""
+
+    @property
+    def own_streams(self) -> tuple[StreamSpec, ...]:
+        return (StreamSpec("structure", "structure", dim=2),) if self.structure else ()
+
+    @property
+    def own_controls(self) -> Mapping[str, Sequence[str]]:
+        return dict.fromkeys(INSTRUMENT_CONTROLS, ("no", "yes")) if self.instruments else {}
 
     def tokenizer(self, programs: tuple[int, ...]) -> Musenet:
         return Musenet()
@@ -143,9 +161,12 @@ class TokenRows(NoteRows):
         return self.config.tokenizer(tuple(programs))
 
     @property
-    def _control_values(self) -> Mapping[str, Sequence[str]]:
-        own = INSTRUMENT_CONTROLS if getattr(self.config, "instruments", False) else ()
-        return {**super()._control_values, **dict.fromkeys(own, ("no", "yes"))}
+    def _own_streams(self) -> tuple[StreamSpec, ...]:
+        return self.config.own_streams
+
+    @property
+    def _own_controls(self) -> Mapping[str, Sequence[str]]:
+        return self.config.own_controls
 
     def train_row(self, seed: int, index: int) -> Row:
         """Row `index` of the endless training order of `seed`."""

@@ -54,11 +54,6 @@ class _Row:
     num_positions: int = 0
     reported: int = 0
 
-    @property
-    def asks_nothing(self) -> bool:
-        """Whether it is finished."""
-        return self.ask is None
-
     def replay(self, values: list[int]) -> None:
         """Answer as a saved generation did."""
         assert self.ask is not None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ from lh_mm.core.merge import AudioStream, EventStream, Kind, Role
 from lh_mm.core.streams import SequenceSpec
 from lh_mm.generate.request import check_controls
 from lh_mm.generate.writer import Answer, Ask, Position
-from lh_mm.music.mmm_grammar import MmmGrammar
 from lh_mm.music.mmm_limits import Limits
 from lh_mm.music.token_grammar import grammar_of
 from lh_mm.music.tokenizer import Vocabulary
@@ -80,13 +80,11 @@ class TokenRequest:
         return self.shown is not None and self.shown < len(self.prompt)
 
     # What a batch asks of every request (`generate/batch.py`): one generated stream, no sound, an open length.
-    events: tuple[EventStream, ...] = field(
-        default=(EventStream("midi", "generated", 0, _NONE, _NONE),), init=False, repr=False
-    )
-    audio: tuple[AudioStream, ...] = field(default=(), init=False, repr=False)
-    features: None = field(default=None, init=False, repr=False)
-    states: None = field(default=None, init=False, repr=False)
-    num_frames: None = field(default=None, init=False, repr=False)
+    events: ClassVar[tuple[EventStream, ...]] = (EventStream("midi", "generated", 0, _NONE, _NONE),)
+    audio: ClassVar[tuple[AudioStream, ...]] = ()
+    features: ClassVar[None] = None
+    states: ClassVar[None] = None
+    num_frames: ClassVar[None] = None
 
     @property
     def roles(self) -> list[Role]:
@@ -124,7 +122,7 @@ class TokenWriter:
             has = "none" if vocabulary is None else f"one of {vocabulary.size} ids"
             raise ValueError(f"tokens of {spec.event_vocabulary_size} ids need their vocabulary, got {has}")
         self.request, self.spec = request, spec
-        self.grammar = grammar_of(vocabulary, request.limits)
+        self.grammar = grammar_of(vocabulary, request.limits, given=len(request.prompt))
         self.size = vocabulary.size
         self.ids: list[int] = []
         self.clocks: list[int] = []
@@ -140,14 +138,10 @@ class TokenWriter:
         request = self.request
         hidden = len(request.prompt) - min(len(request.prompt), request.shown or len(request.prompt))
         self._put(Kind.BOS, 0, number=hidden - 1)
-        if isinstance(self.grammar, MmmGrammar):
-            self.grammar.capped = False
         for i, token in enumerate(request.prompt.tolist()):
             if request.masked or self.grammar.mask()[token]:
                 self.grammar.push(token)
             self._take(token, shown=i >= hidden)
-        if isinstance(self.grammar, MmmGrammar):
-            self.grammar.capped = True
         while (mask := self._mask()) is not None:
             choice = yield Ask(self.rest, mask)
             self.rest = []

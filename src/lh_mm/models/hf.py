@@ -17,7 +17,6 @@ Shapes: B rows, L positions, K keys, D width, V event ids.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -25,11 +24,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lh_mm.core.config import Config, ConfigError
-from lh_mm.core.merge import Kind
 from lh_mm.core.streams import SequenceSpec, StreamBatch
 from lh_mm.models.header import HeaderEmbedding
 from lh_mm.models.hf_words import Words
-from lh_mm.models.notes_only import NotesOnly, or_all, seen_keys
+from lh_mm.models.notes_only import NotesOnly, NotesState, Places, no_state, or_all
 
 _SMALL: dict[str, Any] = {"vocab_size": 1, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 """Words are never read."""
@@ -63,23 +61,6 @@ class HfConfig(Config):
             ValueError: for streams of sound.
         """
         return HfModel(self, spec)
-
-
-@dataclass(frozen=True)
-class HfState:
-    """What the body remembers of each row.
-
-    Attributes:
-        layers: keys and values (B, H, K, W) of each layer.
-        index: (B, K) index in its row of each key, -1 for padding.
-        document: (B, K) its document.
-        count: (B,) positions so far.
-    """
-
-    layers: tuple[tuple[Tensor, Tensor], ...]
-    index: Tensor
-    document: Tensor
-    count: Tensor
 
 
 class HfModel(NotesOnly):
@@ -127,8 +108,8 @@ class HfModel(NotesOnly):
         return words
 
     def hidden(
-        self, batch: StreamBatch, state: HfState | None = None, active: Tensor | None = None
-    ) -> tuple[Tensor, HfState | None]:
+        self, batch: StreamBatch, state: NotesState | None = None, active: Tensor | None = None
+    ) -> tuple[Tensor, NotesState | None]:
         """(B, L, D) before the head, and the state; see `SequenceModel`.
 
         Raises:
@@ -136,24 +117,14 @@ class HfModel(NotesOnly):
         """
         from transformers import DynamicCache
 
-        kind = batch.kind
-        real = kind != Kind.PAD if active is None else (kind != Kind.PAD) & active.unsqueeze(1)
-        x, own = self._embed(batch), batch.document
-        start = torch.zeros_like(kind[:, :1]) if state is None else state.count.unsqueeze(1)
-        index = start + torch.arange(kind.shape[1], device=kind.device)
-        num_words = 0
+        x, there = self.dropout(self.tokens(batch)), None
         if self.words is not None and (state is None or not state.index.shape[1]):
             told, there = self.words(batch.header)  # said before the first position of every row
-            num_words = told.shape[1]
-            x, real = torch.cat([told.to(x.dtype), x], 1), torch.cat([there, real], 1)
-            index = torch.cat([there.cumsum(1) - 1, index + there.sum(1, keepdim=True)], 1)
-            own = torch.cat([torch.zeros_like(there, dtype=own.dtype), own], 1)
-        keys, documents = torch.where(real, index, -1), own
-        if state is not None:
-            keys, documents = torch.cat([state.index, keys], 1), torch.cat([state.document, documents], 1)
-        if keys.shape[1] > self.longest and int(keys.max()) >= self.longest:
+            x = torch.cat([told.to(x.dtype), x], 1)
+        places = Places.of(batch, state, active, there)
+        if places.key.shape[1] > self.longest and int(places.key.max()) >= self.longest:
             name = self.body.config.model_type
-            raise ValueError(f"a row of {int(keys.max()) + 1} positions, but {name} has {self.longest}")
+            raise ValueError(f"a row of {int(places.key.max()) + 1} positions, but {name} has {self.longest}")
         if self.recompute != self.body.is_activation_checkpointing:
             switch = "enable" if self.recompute else "disable"
             getattr(self.body, f"activation_checkpointing_{switch}")()
@@ -163,29 +134,22 @@ class HfModel(NotesOnly):
         kept: dict[str, Any] = {} if cache is None else {self._cache_name: cache}
         h: Tensor = self.body(
             inputs_embeds=x,
-            attention_mask=self._mask(index, own, keys, documents),
-            position_ids=index.clamp(0, self.longest - 1),  # only padding lies beyond
+            attention_mask=self._mask(places),
+            position_ids=places.index.clamp(0, self.longest - 1),  # only padding lies beyond
             use_cache=cache is not None,
             **kept,
-        ).last_hidden_state[:, num_words:]
+        ).last_hidden_state[:, x.shape[1] - batch.shape[1] :]
         if cache is None:
             return h, None
         assert state is not None
         layers: list[tuple[Tensor, Tensor]] = [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[union-attr, misc]
-        return h, HfState(tuple(layers), keys, documents, state.count + real.sum(1))
+        return h, NotesState(tuple(layers), places.key, places.of_key, state.count + places.real.sum(1))
 
-    def _mask(self, index: Tensor, document: Tensor, key: Tensor, of_key: Tensor) -> Tensor:
+    def _mask(self, places: Places) -> Tensor:
         """(B, 1, L, K) zero where a query sees a key, the lowest number elsewhere."""
-        seen = or_all(seen_keys(index, document, key, of_key)[0])
+        seen = or_all(places.sees()[0])
         low = torch.finfo(self.event_embedding.weight.dtype).min
         return torch.zeros_like(seen, dtype=self.event_embedding.weight.dtype).masked_fill(~seen, low).unsqueeze(1)
-
-    def _embed(self, batch: StreamBatch) -> Tensor:
-        known = batch.event_id >= 0
-        x = self.event_embedding(batch.event_id.clamp(min=0)) * known.unsqueeze(-1)
-        is_bos = (batch.kind == Kind.BOS).unsqueeze(-1)
-        out: Tensor = self.dropout(x + self.header_embedding.of(batch.header, batch.document) * is_bos)
-        return out
 
     def init_state(
         self,
@@ -193,12 +157,10 @@ class HfModel(NotesOnly):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         max_length: int | None = None,
-    ) -> HfState:
+    ) -> NotesState:
         """The state before the first position; it grows with what is read."""
         empty = torch.zeros(rows, 1, 0, 1, device=device, dtype=dtype)
-        none = torch.zeros(rows, 0, dtype=torch.int64, device=device)
-        count = torch.zeros(rows, dtype=torch.int64, device=device)
-        return HfState(((empty, empty),) * self.num_layers, none, none, count)
+        return no_state(rows, device, ((empty, empty),) * self.num_layers)
 
     def flops_per_position(self, length: int) -> float:
         """Forward operations of a position in a sequence of `length`, the head included."""

@@ -32,10 +32,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lh_mm.core.config import Config
-from lh_mm.core.merge import Kind
 from lh_mm.core.streams import SequenceSpec, StreamBatch
 from lh_mm.models.header import HeaderEmbedding
-from lh_mm.models.notes_only import NotesOnly, or_all, seen_keys
+from lh_mm.models.notes_only import NotesOnly, NotesState, Places, no_state, or_all
 from lh_mm.music.tokens import STRUCTURE_PARTS
 from lh_mm.nn.cache import appended
 from lh_mm.nn.linear import Linear
@@ -77,21 +76,13 @@ class MusenetModelConfig(Config):
 
 
 @dataclass(frozen=True)
-class MusenetState:
-    """What a MuseNet remembers of each row.
+class MusenetState(NotesState):
+    """Keys and values are (B, H, C, W), with room for more.
 
     Attributes:
-        layers: keys and values (B, H, C, W) of each layer, with room for more.
-        index: (B, K) index in its row of each key, -1 for padding.
-        document: (B, K) its document.
-        count: (B,) positions so far.
-        clock, of_last, chord: (B,) of the last one: clock, document, and number in its chord.
+        clock, of_last, chord: (B,) of the last position: clock, document, and number in its chord.
     """
 
-    layers: tuple[tuple[Tensor, Tensor], ...]
-    index: Tensor
-    document: Tensor
-    count: Tensor
     clock: Tensor
     of_last: Tensor
     chord: Tensor
@@ -154,44 +145,35 @@ class MuseNet(NotesOnly):
         self, batch: StreamBatch, state: MusenetState | None = None, active: Tensor | None = None
     ) -> tuple[Tensor, MusenetState | None]:
         """(B, L, D) before the head, and the state; see `SequenceModel`. Raises ValueError for a row too long."""
-        kind = batch.kind
-        real = kind != Kind.PAD if active is None else (kind != Kind.PAD) & active.unsqueeze(1)
-        start = torch.zeros_like(kind[:, :1]) if state is None else state.count.unsqueeze(1)
-        index = start + torch.arange(kind.shape[1], device=kind.device)
-        keys, documents = torch.where(real, index, -1), batch.document
-        if state is not None:
-            keys, documents = torch.cat([state.index, keys], 1), torch.cat([state.document, documents], 1)
+        places = Places.of(batch, state, active)
         longest = self.config.max_positions
-        if keys.shape[1] > longest and int(keys.max()) >= longest:
-            raise ValueError(f"a row of {int(keys.max()) + 1} positions, but this MuseNet has {longest}")
-        chord = chord_numbers(batch.clock, batch.document, index, state)
-        x = self._embed(batch, index.clamp(max=longest - 1), chord)
+        if places.key.shape[1] > longest and int(places.key.max()) >= longest:
+            raise ValueError(f"a row of {int(places.key.max()) + 1} positions, but this MuseNet has {longest}")
+        chord = chord_numbers(batch.clock, batch.document, places.index, state)
+        x = self._embed(batch, places.index.clamp(max=longest - 1), chord)
         packed = batch.header.roles.shape[1] > 1
         plain = state is None and not packed and self.config.attention == "full"
-        seen = distance = None
-        if not plain:
-            seen, distance = seen_keys(index, batch.document, keys, documents)
+        sees = None if plain else places.sees()
         after, num_keys = [], 0 if state is None else state.index.shape[1]
         for i, block in enumerate(self.layers):
-            mask = None if seen is None else self._sees(i, seen, distance, index, keys).unsqueeze(1)
+            mask = None if sees is None else self._mask(i, places, *sees).unsqueeze(1)
             x, new = block(x, mask, None if state is None else state.layers[i], num_keys)
             after.append(new)
         h: Tensor = self.final_norm(x)
         if state is None:
             return h, None
-        counts = real.sum(1)
+        counts = places.real.sum(1)
         last = (counts - 1).clamp(min=0).unsqueeze(1)
         latest = (
             torch.where(counts > 0, new.gather(1, last).squeeze(1), old)
             for new, old in ((batch.clock, state.clock), (batch.document, state.of_last), (chord, state.chord))
         )
-        return h, MusenetState(tuple(after), keys, documents, state.count + counts, *latest)
+        return h, MusenetState(tuple(after), places.key, places.of_key, state.count + counts, *latest)
 
-    def _sees(self, layer: int, seen: Tensor, distance: Tensor | None, index: Tensor, keys: Tensor) -> Tensor:
+    def _mask(self, layer: int, places: Places, seen: Tensor, distance: Tensor) -> Tensor:
         """(B, L, K) what a layer sees of what may be seen."""
-        c = self.config
+        c, index, keys = self.config, places.index, places.key
         if c.attention != "full":
-            assert distance is not None
             if layer % 2 == 0:  # the last ones, or those of the same block
                 same_block = index.unsqueeze(-1) // c.stride == keys.unsqueeze(1) // c.stride
                 near = distance < c.stride if c.attention == "strided" else same_block
@@ -202,10 +184,7 @@ class MuseNet(NotesOnly):
         return or_all(seen)
 
     def _embed(self, batch: StreamBatch, index: Tensor, chord: Tensor) -> Tensor:
-        known = batch.event_id >= 0
-        x = self.event_embedding(batch.event_id.clamp(min=0)) * known.unsqueeze(-1)
-        is_bos = (batch.kind == Kind.BOS).unsqueeze(-1)
-        x = x + self.header_embedding.of(batch.header, batch.document) * is_bos + self.position_embedding(index)
+        x = self.tokens(batch) + self.position_embedding(index)
         if self.time_embedding is not None:
             x = x + self.time_embedding(batch.clock.clamp(0, self.config.max_time - 1))
         if self.chord_embedding is not None:
@@ -226,9 +205,8 @@ class MuseNet(NotesOnly):
         """The state before the first position; it grows with what is read."""
         c = self.config
         nothing = torch.zeros(rows, c.heads, 0, c.dim // c.heads, device=device, dtype=dtype)
-        none = torch.zeros(rows, 0, dtype=torch.int64, device=device)
-        zero = torch.zeros(rows, dtype=torch.int64, device=device)
-        return MusenetState(((nothing, nothing),) * c.layers, none, none, zero, zero, zero, zero)
+        begun = no_state(rows, device, ((nothing, nothing),) * c.layers)
+        return MusenetState(**vars(begun), clock=begun.count, of_last=begun.count, chord=begun.count)
 
     def flops_per_position(self, length: int) -> float:
         """Forward operations of a position in a sequence of `length`, the head included, masked pairs not counted."""

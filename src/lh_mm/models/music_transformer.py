@@ -16,7 +16,6 @@ Shapes: B rows, L positions, K keys, D width, V event ids.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -25,10 +24,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lh_mm.core.config import Config
-from lh_mm.core.merge import Kind
 from lh_mm.core.streams import SequenceSpec, StreamBatch
 from lh_mm.models.header import HeaderEmbedding
-from lh_mm.models.notes_only import NotesOnly, or_all, seen_keys
+from lh_mm.models.notes_only import NotesOnly, NotesState, Places, no_state, or_all
 from lh_mm.nn.linear import Linear
 from lh_mm.nn.relative_attention import RelativeAttention, RelativeState
 
@@ -59,23 +57,6 @@ class MusicTransformerConfig(Config):
     def build(self, spec: SequenceSpec) -> MusicTransformer:
         """A model with fresh weights for the streams of `spec`. Raises ValueError for streams of sound."""
         return MusicTransformer(self, spec)
-
-
-@dataclass(frozen=True)
-class TransformerState:
-    """What a Music Transformer remembers of each row.
-
-    Attributes:
-        layers: keys and values of each layer, with room for more.
-        index: (B, K) index in its row of each key, -1 for padding.
-        document: (B, K) its document.
-        count: (B,) positions so far.
-    """
-
-    layers: tuple[RelativeState, ...]
-    index: Tensor
-    document: Tensor
-    count: Tensor
 
 
 class _Layer(nn.Module):
@@ -112,21 +93,16 @@ class MusicTransformer(NotesOnly):
         nn.init.normal_(self.event_embedding.weight, std=dim**-0.5)
 
     def hidden(
-        self, batch: StreamBatch, state: TransformerState | None = None, active: Tensor | None = None
-    ) -> tuple[Tensor, TransformerState | None]:
+        self, batch: StreamBatch, state: NotesState | None = None, active: Tensor | None = None
+    ) -> tuple[Tensor, NotesState | None]:
         """(B, L, D) before the head, and the state; see `SequenceModel`."""
-        kind = batch.kind
-        real = kind != Kind.PAD if active is None else (kind != Kind.PAD) & active.unsqueeze(1)
-        start = torch.zeros_like(kind[:, :1]) if state is None else state.count.unsqueeze(1)
-        index = start + torch.arange(kind.shape[1], device=kind.device)  # (B, L); positions, never rows
-        x = self._embed(batch, index)
+        places = Places.of(batch, state, active)
+        x = self.tokens(batch) * math.sqrt(self.config.dim)
+        x = self.dropout(x + sinusoids(places.index, self.config.dim).to(x.dtype))
         mask = distance = None
-        keys, documents = torch.where(real, index, -1), batch.document
-        if state is not None:
-            keys, documents = torch.cat([state.index, keys], 1), torch.cat([state.document, documents], 1)
         packed = batch.header.roles.shape[1] > 1
         if state is not None or packed or self.config.local_block is not None:
-            mask, distance = self._sees(index, batch.document, keys, documents)
+            mask, distance = self._sees(places)
         after, num_keys = [], 0 if state is None else state.index.shape[1]
         for i, layer in enumerate(self.layers):
             x, new = layer(x, mask, distance, None if state is None else state.layers[i], num_keys)
@@ -134,25 +110,15 @@ class MusicTransformer(NotesOnly):
         h: Tensor = self.final_norm(x)
         if state is None:
             return h, None
-        count = state.count + real.sum(1)
-        return h, TransformerState(tuple(s for s in after if s is not None), keys, documents, count)
+        return h, NotesState(tuple(after), places.key, places.of_key, state.count + places.real.sum(1))
 
-    def _sees(self, index: Tensor, document: Tensor, key: Tensor, of_key: Tensor) -> tuple[Tensor, Tensor]:
+    def _sees(self, places: Places) -> tuple[Tensor, Tensor]:
         """(B, 1, L, K) which keys a query sees, and (B, L, K) how far back each is."""
-        seen, distance = seen_keys(index, document, key, of_key)
+        seen, distance = places.sees()
         block = self.config.local_block
         if block is not None:
-            seen &= index.unsqueeze(-1) // block - key.unsqueeze(1) // block <= 1
+            seen &= places.index.unsqueeze(-1) // block - places.key.unsqueeze(1) // block <= 1
         return or_all(seen).unsqueeze(1), distance
-
-    def _embed(self, batch: StreamBatch, index: Tensor) -> Tensor:
-        known = batch.event_id >= 0
-        x = self.event_embedding(batch.event_id.clamp(min=0)) * known.unsqueeze(-1)
-        is_bos = (batch.kind == Kind.BOS).unsqueeze(-1)
-        x = x + self.header_embedding.of(batch.header, batch.document) * is_bos
-        x = x * math.sqrt(self.config.dim)
-        out: Tensor = self.dropout(x + sinusoids(index, self.config.dim).to(x.dtype))
-        return out
 
     def init_state(
         self,
@@ -160,11 +126,10 @@ class MusicTransformer(NotesOnly):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         max_length: int | None = None,
-    ) -> TransformerState:
+    ) -> NotesState:
         """The state before the first position; it grows with what is read."""
         layers = [layer.attention.init_state(rows, device, dtype) for layer in self.layers]  # type: ignore[operator, union-attr]
-        none = torch.zeros(rows, 0, dtype=torch.int64, device=device)
-        return TransformerState(tuple(layers), none, none, torch.zeros(rows, dtype=torch.int64, device=device))
+        return no_state(rows, device, tuple(layers))
 
     def flops_per_position(self, length: int) -> float:
         """Forward operations of a position in a sequence of `length`, the head included."""

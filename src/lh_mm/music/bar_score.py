@@ -67,8 +67,10 @@ def put_back(
         own = _own(notes, track, instrument)
         begin, stop = int(window.lines[bar]), int(window.lines[bar + 1])
         gone |= own & (start >= begin) & (start < stop)
-        held = {int(p): int(e) for p, e in zip(notes["pitch"][own & (start < begin)], end[own & (start < begin)])}  # noqa: B905
-        free = [row for row in table.tolist() if instrument == DRUMS or held.get(row[2], 0) <= row[0]]
+        held = np.zeros(128, np.int64)  # tick at which the last note of a pitch that began before ends
+        earlier = own & (start < begin)
+        np.maximum.at(held, notes["pitch"][earlier], end[earlier])
+        free = [row for row in table.tolist() if instrument == DRUMS or held[row[2]] <= row[0]]
         velocity = int(np.median(notes["velocity"][own])) if own.any() else VELOCITY
         added.append(_notes_of(np.array(free, np.int64).reshape(-1, 3), track, instrument, window.first_beat, velocity))
     return _with_notes(score, np.concatenate([notes[~gone], *(_timed(n, score.tempo_map) for n in added)]))

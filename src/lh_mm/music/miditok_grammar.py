@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.remi_grammar import latest
-from lh_mm.music.tokens import sounding_before
+from lh_mm.music.tokens import TokenGrammar, sounding_before
 
 if TYPE_CHECKING:
     from lh_mm.music.miditok_tokens import MidiTok
 
+BAR_BEATS = 4
+"""miditok's bars, where no time signature is said."""
 
-class MidiTokGrammar:
+
+class MidiTokGrammar(TokenGrammar):
     """The state behind some tokens.
 
     Beyond the graph of types: positions of a bar rise and stay within it, and offs are those of notes that sound.
@@ -41,7 +44,7 @@ class MidiTokGrammar:
         tokens = self.tokens
         mask = tokens.follows[self._last].copy()
         if tokens.tokenization == "REMI":
-            bar = 4 * tokens.steps_per_beat
+            bar = BAR_BEATS * tokens.steps_per_beat
             mask &= (tokens.kinds != "Position") | ((tokens.steps > self._position) & (tokens.steps < bar))
         elif tokens.tokenization == "MIDILike":
             offs = np.isin(tokens.kinds, ["NoteOff", "DrumOff"])
@@ -58,15 +61,10 @@ class MidiTokGrammar:
             mask &= tokens.kinds == ("PitchDrum" if self._program < 0 else "Pitch")
         return mask
 
-    def closing(self) -> NDArray[np.bool_]:
-        """As `mask`: what has been begun must become a note."""
-        return self.mask()
-
     def push(self, token: int) -> None:
         """Take a token. Raises ValueError if it may not come."""
         tokens = self.tokens
-        if not (0 <= token < tokens.size and self.mask()[token]):
-            raise ValueError(f"token {token} may not come next (behind {self._last})")
+        self._require(token)
         kind, name = str(tokens.kinds[token]), tokens.names[token]
         if kind == "Bar":
             self._bars, self._position = self._bars + 1, -1
@@ -86,7 +84,7 @@ class MidiTokGrammar:
         """Second that has been reached."""
         tokens = self.tokens
         if tokens.tokenization == "REMI":
-            beat = 4.0 * max(self._bars - 1, 0) + max(self._position, 0) / tokens.steps_per_beat
+            beat = float(BAR_BEATS) * max(self._bars - 1, 0) + max(self._position, 0) / tokens.steps_per_beat
         else:
             beat = self._steps / tokens.steps_per_beat
         return float(tempo_map.to_seconds(beat))
@@ -115,7 +113,7 @@ def legal(tokens: MidiTok, ids: NDArray[np.int64], is_start: bool) -> NDArray[np
     if tokens.tokenization == "REMI":
         marks = np.isin(kinds, ["Bar", "Position"])
         position = latest(np.where(kinds == "Position", tokens.steps[ids], -1), marks)
-        late = (tokens.steps <= position[:, None]) | (tokens.steps >= 4 * tokens.steps_per_beat)
+        late = (tokens.steps <= position[:, None]) | (tokens.steps >= BAR_BEATS * tokens.steps_per_beat)
         own &= ~((tokens.kinds == "Position") & late)
     elif tokens.tokenization == "MIDILike":
         _bar_silent_offs(tokens, ids, own, is_program, is_start)

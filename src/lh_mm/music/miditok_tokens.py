@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
+from lh_mm.music.miditok_grammar import BAR_BEATS, MidiTokGrammar, legal
 from lh_mm.music.score import Meter, Score, make_notes
 from lh_mm.music.tokens import TimedTokens, transposed
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import miditok
 
 Tokenization = Literal["TSD", "MIDILike", "REMI"]
-BAR_BEATS = 4
 _BEGINS = ("Pitch", "PitchDrum", "NoteOn", "DrumOn")
 
 
@@ -144,8 +144,6 @@ class MidiTok:
 
     def legal(self, ids: NDArray[np.int64], is_start: bool) -> NDArray[np.bool_]:
         """(T + 1, size + 2) what the graph of types allows before each token and behind the last."""
-        from lh_mm.music.miditok_grammar import legal
-
         return legal(self, ids, is_start)
 
     def transposed(self, ids: NDArray[np.int64], semitones: int) -> NDArray[np.int64]:
@@ -210,8 +208,6 @@ class MidiTok:
         Raises:
             ValueError: at the first token that the grammar bars, unless `problems` is given.
         """
-        from lh_mm.music.miditok_grammar import MidiTokGrammar
-
         grammar, kept = MidiTokGrammar(self), []
         for i, token in enumerate(np.asarray(ids).tolist()):
             if not (0 <= token < self.size and grammar.mask()[token]):

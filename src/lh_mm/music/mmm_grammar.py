@@ -29,6 +29,7 @@ from lh_mm.music.mmm import (
     Hole,
 )
 from lh_mm.music.mmm_limits import Limits
+from lh_mm.music.tokens import TokenGrammar
 
 if TYPE_CHECKING:
     from lh_mm.music.mmm import Mmm
@@ -36,28 +37,28 @@ if TYPE_CHECKING:
 _ON, _OFF, _DELTA = FIRST["NOTE_ON"], FIRST["NOTE_OFF"], FIRST["TIME_DELTA"]
 
 
-class MmmGrammar:
+class MmmGrammar(TokenGrammar):
     """The state behind some tokens.
 
     Args:
         limits: bar lines and caps; those of the class by default.
+        given: first tokens for which caps do not hold: what is given may go beyond them.
 
     Attributes:
         tracks: notes (on, off, pitch) of each track so far, with its instrument.
         holes: bars left open, in order.
         fills: notes of each hole that has been filled.
         state: what came last, in a word.
-        capped: whether the caps hold from here on; what was given may go beyond them.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, given: int = 0) -> None:
         self.limits = limits or Limits()
         lines = self.limits.lines
         self.tracks: list[tuple[int, list[tuple[int, int, int]]]] = []
         self.holes: list[Hole] = []
         self.fills: dict[Hole, list[tuple[int, int, int]]] = {}
         self.state = "start"
-        self.capped = True
+        self._given = given  # of those that have not come yet
         self._lines = np.zeros(1, np.int64) if lines is None else np.array(lines, np.int64)
         self._bar = self._begin = self._now = self._end = 0
         self._order = (0, -1)  # of the last event at this time: (0 off, 1 on) and pitch
@@ -128,6 +129,7 @@ class MmmGrammar:
         """
         if not (0 <= token < SIZE and self.mask()[token]):
             raise ValueError(f"token {token} may not follow ({self.state})")
+        self._given -= 1
         if token == PIECE_START:
             self.state = "piece"
         elif token == TRACK_START:
@@ -196,7 +198,7 @@ class MmmGrammar:
     def _has_room(self, drums: bool) -> bool:
         """Whether the caps allow another note now; drums sound for a moment only."""
         limits = self.limits
-        if not self.capped:
+        if self._given > 0:
             return True
         if limits.max_notes is not None and self._begun >= limits.max_notes:
             return False

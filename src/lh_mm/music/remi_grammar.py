@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lh_mm.core.clock import TempoMap
-from lh_mm.music.tokens import transposed
+from lh_mm.music.tokens import TokenGrammar, transposed
 
 if TYPE_CHECKING:
     from lh_mm.music.remi import Remi
 
 
-class RemiGrammar:
+class RemiGrammar(TokenGrammar):
     """Which token may come next; END may follow wherever `may_end` holds.
 
     A piece is Bar (Position (Track (Pitch Duration)+)+)* and so on; inside a bar positions rise, inside a
@@ -67,10 +67,6 @@ class RemiGrammar:
             tracks[self.track + 1 :] = True
             pitches[self.pitch + 1 :] = True
         return mask
-
-    def closing(self) -> NDArray[np.bool_]:
-        """As `mask`: what has been begun must become a note."""
-        return self.mask()
 
     def seconds(self, tempo_map: TempoMap) -> float:
         """Second of the last bar or position, the first Bar standing at beat 0."""

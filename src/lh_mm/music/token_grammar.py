@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,45 +21,22 @@ from lh_mm.music.performance import Performance
 from lh_mm.music.remi import Remi
 from lh_mm.music.remi_grammar import RemiGrammar
 from lh_mm.music.tokenizer import Vocabulary
+from lh_mm.music.tokens import TokenGrammar
 
 
-class TokenGrammar(Protocol):
-    """The state behind some tokens."""
-
-    @property
-    def may_end(self) -> bool:
-        """Whether END may follow."""
-        ...
-
-    def mask(self) -> NDArray[np.bool_]:
-        """(size,) True where a token may come next."""
-        ...
-
-    def closing(self) -> NDArray[np.bool_]:
-        """(size,) those of `mask` that lead to an end soonest; some, unless END may follow."""
-        ...
-
-    def push(self, token: int) -> None:
-        """Take a token. Raises ValueError if it may not come next."""
-        ...
-
-    def seconds(self, tempo_map: TempoMap) -> float:
-        """Second that has been reached, its own wait included, as `Tokens.times_s` has it."""
-        ...
-
-
-def grammar_of(vocabulary: Vocabulary, limits: Limits | None = None) -> TokenGrammar:
+def grammar_of(vocabulary: Vocabulary, limits: Limits | None = None, given: int = 0) -> TokenGrammar:
     """The grammar of a tokenizer before its first token.
 
     Args:
         vocabulary: any tokenizer with time tokens of its own.
         limits: bar lines and caps, of MMM alone.
+        given: first tokens that are given and not drawn: caps do not hold for them.
 
     Raises:
         ValueError: for limits of another tokenizer than MMM, or a vocabulary that is no tokenizer's.
     """
     if isinstance(vocabulary, Mmm):
-        return MmmGrammar(limits)
+        return MmmGrammar(limits, given)
     if limits is not None:
         raise ValueError("bars and caps can be set for MMM's tokens alone")
     if isinstance(vocabulary, Remi):
@@ -77,14 +52,17 @@ def grammar_of(vocabulary: Vocabulary, limits: Limits | None = None) -> TokenGra
     raise ValueError(f"{type(vocabulary).__name__} has no time tokens of its own")
 
 
-class PerformanceGrammar:
+class PerformanceGrammar(TokenGrammar):
     """Any event at any time, an off only of a note that sounds; a pitch may sound several times."""
-
-    may_end = True
 
     def __init__(self) -> None:
         self._sounding = np.zeros(128, np.int64)
         self._step = 0
+
+    @property
+    def may_end(self) -> bool:
+        """Whether END may follow: anywhere."""
+        return True
 
     def mask(self) -> NDArray[np.bool_]:
         """(388,) True where a token may come next."""
@@ -92,14 +70,9 @@ class PerformanceGrammar:
         mask[performance.NOTE_OFF : performance.TIME_SHIFT] = self._sounding > 0
         return mask
 
-    def closing(self) -> NDArray[np.bool_]:
-        """As `mask`: END may follow anywhere."""
-        return self.mask()
-
     def push(self, token: int) -> None:
         """Take a token. Raises ValueError for an off of no note, or an id out of range."""
-        if not (0 <= token < performance.SIZE and self.mask()[token]):
-            raise ValueError(f"performance token {token} may not come next")
+        self._require(token)
         if token < performance.NOTE_OFF:
             self._sounding[token] += 1
         elif token < performance.TIME_SHIFT:
@@ -112,7 +85,7 @@ class PerformanceGrammar:
         return self._step / performance.STEPS_PER_S
 
 
-class MusenetGrammar:
+class MusenetGrammar(TokenGrammar):
     """`start`, then any event at any time, an end only of a note that sounds; a begin ends the same note before it."""
 
     def __init__(self) -> None:
@@ -137,14 +110,9 @@ class MusenetGrammar:
         blocks[15 : musenet.DRUM_BLOCK : 2] = self._sounding[1:]
         return mask
 
-    def closing(self) -> NDArray[np.bool_]:
-        """As `mask`: END may follow anywhere."""
-        return self.mask()
-
     def push(self, token: int) -> None:
         """Take a token. Raises ValueError for an end of no note, a second start, or an id out of range."""
-        if not (0 <= token < musenet.SIZE and self.mask()[token]):
-            raise ValueError(f"MuseNet's token {token} may not come next")
+        self._require(token)
         self._begun = True
         if musenet.WAIT <= token < musenet.START:
             self._unit += token - musenet.WAIT + 1
@@ -157,7 +125,7 @@ class MusenetGrammar:
         return float(tempo_map.to_seconds(self._unit / musenet.UNITS_PER_BEAT))
 
 
-class ChoraleGrammar:
+class ChoraleGrammar(TokenGrammar):
     """A pitch or a rest for each voice in turn; END where a step is complete."""
 
     def __init__(self, tokens: Chorale) -> None:
@@ -173,14 +141,9 @@ class ChoraleGrammar:
         """(129,) all True."""
         return np.ones(chorale.SIZE, bool)
 
-    def closing(self) -> NDArray[np.bool_]:
-        """As `mask`: the step ends when every voice has sung."""
-        return self.mask()
-
     def push(self, token: int) -> None:
         """Take a token. Raises ValueError for an id out of range."""
-        if not 0 <= token < chorale.SIZE:
-            raise ValueError(f"chorale token {token} is outside 0..{chorale.SIZE - 1}")
+        self._require(token)
         self._count += 1
 
     def seconds(self, tempo_map: TempoMap) -> float:

@@ -96,6 +96,13 @@ def read_tokenizer(text: str) -> AnyTokenizer:
     return KINDS[kind].from_json(text)
 
 
+def first_beat(tokenizer: Vocabulary, score: Score) -> float:
+    """The beat at which a piece's tokens begin: 0, or the bar line before notes that stand before it."""
+    if isinstance(tokenizer, Remi):
+        return float(tokenizer.encode(score).first_bar * tokenizer.beats_per_bar)
+    return tokenizer.first_beat(score) if isinstance(tokenizer, MidiTok) else 0.0
+
+
 def decode_tokens(
     tokenizer: Vocabulary,
     ids: ArrayLike,

@@ -1,17 +1,50 @@
-"""What tokenizers with time tokens of their own share: tokens of a piece, waits, what sounds, transposition.
+"""What tokenizers with time tokens of their own share: tokens of a piece, grammars, waits, what sounds, transposition.
 
 Legend: T tokens, E events.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lh_mm.core.clock import TempoMap
+
 STRUCTURE_PARTS = 128
 """Parts of a piece, and steps of the countdown to its end, that models may be told (MuseNet)."""
+
+
+class TokenGrammar(ABC):
+    """The state behind some tokens: which may come next, and how far time has come."""
+
+    @property
+    @abstractmethod
+    def may_end(self) -> bool:
+        """Whether END may follow."""
+
+    @abstractmethod
+    def mask(self) -> NDArray[np.bool_]:
+        """(size,) True where a token may come next."""
+
+    def closing(self) -> NDArray[np.bool_]:
+        """(size,) those of `mask` that lead to an end soonest; by default all, for a note that is begun ends soon."""
+        return self.mask()
+
+    @abstractmethod
+    def push(self, token: int) -> None:
+        """Take a token. Raises ValueError if it may not come next."""
+
+    @abstractmethod
+    def seconds(self, tempo_map: TempoMap) -> float:
+        """Second that has been reached, its own wait included, as `TimedTokens.times_s` has it."""
+
+    def _require(self, token: int) -> None:
+        mask = self.mask()
+        if not (0 <= token < len(mask) and mask[token]):
+            raise ValueError(f"token {token} may not come next")
 
 
 @dataclass(frozen=True)

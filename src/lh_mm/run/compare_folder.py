@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lh_mm.core.log import console
 from lh_mm.run.experiment import load_experiment
 from lh_mm.run.runs import BUNDLE, find_run
@@ -48,8 +50,6 @@ def runs_of_folder(folder: Path, runs: Path, train_missing: bool) -> list[str]:
 
 def finished_runs(runs: Path, name: str) -> list[Path]:
     """The newest run with a bundle of each seed."""
-    import yaml
-
     by_seed: dict[int, Path] = {}
     for path in sorted((runs / name).glob("*")):
         if (path / BUNDLE / "bundle.json").is_file():

@@ -16,20 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lh_mm.core.clock import TempoMap
-from lh_mm.core.log import progress
+from lh_mm.core.log import Progress, progress
 from lh_mm.data.controls import TEMPO_STEP_BPM
 from lh_mm.generate.sampler import Generation
 from lh_mm.generate.sampling import Sampling
 from lh_mm.generate.tokens import TokenRequest, TokenWriter
-from lh_mm.music.remi import Remi
 from lh_mm.music.score import Score
 from lh_mm.music.token_grammar import grammar_of
-from lh_mm.music.tokenizer import decode_tokens
+from lh_mm.music.tokenizer import decode_tokens, first_beat
 from lh_mm.run.bundle import Bundle
 
 _SLACK = 8
 """Tokens of a window kept free, for a note that is begun is brought to its end."""
-_MAX_WINDOWS = 64
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def compose(
     open_pieces = list(range(len(ids)))
     started = time.perf_counter()
     with progress(label, None, "tokens") as shown:
-        for _ in range(_MAX_WINDOWS):
+        while open_pieces:
             requests = []
             for i in open_pieces:
                 kept = min(len(ids[i]), length // 2)
@@ -119,12 +117,8 @@ def compose(
                     )
                 )  # fmt: skip
             generation = Generation(bundle.model, requests, bundle.vocabulary, events=sampling)
-            while generation.step():
-                shown.advance(sum(not row.asks_nothing for row in generation.rows))
             still = []
-            for i, request, row in zip(open_pieces, requests, generation.rows, strict=True):
-                writer = row.writer
-                assert isinstance(writer, TokenWriter)
+            for i, request, writer in zip(open_pieces, requests, written(generation, shown), strict=True):
                 drawn[i] += len(writer.ids) - len(ids[i])
                 illegal[i] += writer.num_illegal
                 ids[i] = np.array(writer.ids, np.int64)
@@ -133,13 +127,18 @@ def compose(
                 if not (writer.ended or over or drawn[i] >= max_tokens):
                     still.append(i)
             open_pieces = still
-            if not open_pieces:
-                break
     made = [
         Composed(found, _score_of(bundle, found, begun), n, barred, end)
         for found, begun, n, barred, end in zip(ids, beginnings, drawn, illegal, ended, strict=True)
     ]
     return made, time.perf_counter() - started
+
+
+def written(generation: Generation, shown: Progress) -> list[TokenWriter]:
+    """Run a generation of token requests to its end, showing tokens as they come; who wrote each row."""
+    while generation.step():
+        shown.advance(sum(row.ask is not None for row in generation.rows))
+    return [row.writer for row in generation.rows if isinstance(row.writer, TokenWriter)]
 
 
 def _score_of(bundle: Bundle, ids: NDArray[np.int64], begun: Beginning) -> Score:
@@ -158,14 +157,13 @@ def beginning_of(
     """
     vocabulary = bundle.vocabulary
     tokens = vocabulary.encode(score)  # type: ignore[union-attr]
-    beat = tokens.first_bar * vocabulary.beats_per_bar if isinstance(vocabulary, Remi) else 0
     count, grammar = 0, grammar_of(vocabulary)
     for i, (token, at_s) in enumerate(zip(tokens.ids.tolist(), tokens.times_s.tolist(), strict=True)):
         if at_s >= prompt_s:
             break
         grammar.push(token)
         count = i + 1 if grammar.may_end else count
-    tempo_map = TempoMap(score.tempo_map.beats - beat, score.tempo_map.seconds)
+    tempo_map = TempoMap(score.tempo_map.beats - first_beat(vocabulary, score), score.tempo_map.seconds)
     return Beginning(tokens.ids[:count].astype(np.int64), tempo_map, controls, until_s, seed)
 
 

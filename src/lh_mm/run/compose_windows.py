@@ -23,6 +23,7 @@ from lh_mm.music.bars import BarTrack, Window
 from lh_mm.music.mmm import BAR_COUNTS, FIRST, PIECE_START, TRACK_START, Hole, Mmm, told_ids
 from lh_mm.music.mmm_limits import Limits
 from lh_mm.run.bundle import Bundle
+from lh_mm.run.compose import written
 
 FREE_TRACKS = 4
 """Tracks of a window that is composed from nothing, at most."""
@@ -120,11 +121,8 @@ def fill_windows(
             warmer = replace(sampling, temperature=sampling.temperature * WARMER**attempt)
             requests = [request for request, _ in plans]
             generation = Generation(bundle.model, requests, mmm, events=warmer)
-            while generation.step():
-                shown.advance(sum(not row.asks_nothing for row in generation.rows))
-            for i, (request, order), row in zip(asked, plans, generation.rows, strict=True):
-                assert isinstance(row.writer, TokenWriter)
-                made[i] = _read(mmm, jobs[i], order, request, row.writer, attempt + 1)
+            for i, (request, order), writer in zip(asked, plans, written(generation, shown), strict=True):
+                made[i] = _read(mmm, jobs[i], order, request, writer, attempt + 1)
     return [made[i] for i in range(len(jobs))], time.perf_counter() - started
 
 

@@ -22,8 +22,8 @@ from lh_mm.evaluate.distributions import CopyIndex, agreement, overlap_areas
 from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.generate.sampling import Sampling
 from lh_mm.music.performance import Performance
-from lh_mm.music.remi import Remi
 from lh_mm.music.score import Score
+from lh_mm.music.tokenizer import first_beat
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.compose import Beginning, compose
 from lh_mm.run.judging import controls_of, plain, statistics
@@ -101,11 +101,9 @@ def chosen_pieces(dataset: PreparedSet, split: Split, count: int, piece_s: float
 
 
 def _grid_of(source: TokenRows, score: Score) -> TempoMap:
-    """A piece's tempo with beat 0 where the first token's bar stands, and second 0 there or at the piece's begin."""
-    if not isinstance(source.vocabulary, Remi):
-        return score.tempo_map
-    first = source.vocabulary.encode(score).first_bar * source.vocabulary.beats_per_bar
-    begin_s = float(score.tempo_map.to_seconds(float(first)))
+    """A piece's tempo with beat 0 where its tokens begin, and second 0 there or at the piece's begin."""
+    first = first_beat(source.vocabulary, score)
+    begin_s = float(score.tempo_map.to_seconds(first))
     return TempoMap(score.tempo_map.beats - first, score.tempo_map.seconds - min(begin_s, 0.0))
 
 

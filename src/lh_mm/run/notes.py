@@ -17,6 +17,8 @@ from lh_mm.run.compose_bars import BarAsk, add_tracks, fill_bars
 
 CONTINUE_S = 10.0
 """Seconds by which a continuation goes on where no length is asked for."""
+MAX_TOKENS_PER_S = 400
+"""Drawn at most for a second of music of a given length: a model that only adds notes to one chord comes to an end."""
 TOKEN_TASKS = ("joint", "continue")
 BAR_TASKS = ("joint", "continue", "infill", "track")
 
@@ -84,7 +86,12 @@ def make_notes(
         raise ValueError(f"--task {task}: a bundle of {what} is asked for {', '.join(known)}")
     asked = dict(controls or {})
     if is_bars:
-        return _bars(bundle, task, score, duration_s, prompt_s, hole_s, asked, sampling, seed, options)
+        ask = BarAsk(
+            options.tracks, options.attributes, asked, sampling, options.max_polyphony, options.max_notes,
+            options.tries, seed,
+        )  # fmt: skip
+        made_of_bars = _bars(bundle, task, score, ask, options.instruments, duration_s, prompt_s, hole_s)
+        return made_of_bars[0], {"task": task, "num_tokens": made_of_bars[1], "num_notes": len(made_of_bars[0])}
     if task == "continue":
         kept_s = _kept_s(score, prompt_s)
         until_s = kept_s + CONTINUE_S if duration_s is None else duration_s
@@ -94,47 +101,42 @@ def make_notes(
         begun = beginning_of(bundle, score, kept_s, until_s, asked, seed)
     else:
         begun = Beginning(tempo_map=tempo_of(asked), controls=asked, until_s=duration_s, seed=seed)
-    (made,), _ = compose(bundle, [begun], sampling, max_tokens=options.max_tokens if duration_s is None else 10**6)
+    longest = options.max_tokens if begun.until_s is None else round(begun.until_s * MAX_TOKENS_PER_S)
+    (made,), _ = compose(bundle, [begun], sampling, max_tokens=max(1, longest))
     about = {"task": task, "num_tokens": made.num_drawn, "num_notes": len(made.score), "ended": made.ended}
     return made.score, about
 
 
 def _bars(
-    bundle: Bundle, task: str, score: Score | None, duration_s: float | None, prompt_s: float | None,
-    hole_s: tuple[float, float] | None, controls: Mapping[str, str], sampling: Sampling, seed: int,
-    options: NoteOptions,
-) -> tuple[Score, dict[str, Any]]:  # fmt: skip
-    ask = BarAsk(
-        options.tracks, options.attributes, controls, sampling, options.max_polyphony, options.max_notes,
-        options.tries, seed,
-    )  # fmt: skip
-    drawn = 0
+    bundle: Bundle, task: str, score: Score | None, ask: BarAsk, instruments: Sequence[int], duration_s: float | None,
+    prompt_s: float | None, hole_s: tuple[float, float] | None,
+) -> tuple[Score, int]:  # fmt: skip
+    """As `make_notes`, with MMM's tokens: the notes, and how many tokens were drawn."""
     if task == "joint":
-        score, drawn = add_tracks(bundle, None, options.instruments, tempo_of(controls), ask)
-        if duration_s is not None and len(score.notes):
-            begun, end = len(bar_lines(score)) - 1, bars_between(score, 0.0, duration_s)[-1] + 1
-            if begun < end:
-                score, more = fill_bars(bundle, score, range(begun, end), ask)
-                drawn += more
-    elif task == "track":
-        if score is None or not options.instruments:
+        made, drawn = add_tracks(bundle, None, instruments, tempo_of(ask.controls), ask)
+        begun = len(bar_lines(made)) - 1
+        end = begun if duration_s is None or not len(made) else bars_between(made, 0.0, duration_s)[-1] + 1
+        if end <= begun:
+            return made, drawn
+        made, more = fill_bars(bundle, made, range(begun, end), ask)
+        return made, drawn + more
+    if task == "track":
+        if score is None or not instruments:
             raise ValueError("--task track needs --midi and --instrument, what is to be added")
-        score, drawn = add_tracks(bundle, score, options.instruments, score.tempo_map, ask)
-    elif task == "infill":
+        return add_tracks(bundle, score, instruments, score.tempo_map, ask)
+    if task == "infill":
         if score is None or hole_s is None:
             raise ValueError("--task infill needs --midi and --hole-s START:END, what is to be written anew")
-        score, drawn = fill_bars(bundle, score, bars_between(score, *hole_s), ask)
-    else:
-        kept_s = _kept_s(score, prompt_s)
-        assert score is not None
-        score = score if prompt_s is None else score.crop(0.0, kept_s)
-        num_bars = len(bar_lines(score)) - 1
-        until_s = kept_s + CONTINUE_S if duration_s is None else duration_s
-        end = bars_between(score, 0.0, until_s)[-1] + 1
-        if end <= num_bars:
-            raise ValueError(f"--seconds {until_s:g} leaves no bar to continue behind {kept_s:g} s")
-        score, drawn = fill_bars(bundle, score, range(num_bars, end), ask)
-    return score, {"task": task, "num_tokens": drawn, "num_notes": len(score)}
+        return fill_bars(bundle, score, bars_between(score, *hole_s), ask)
+    kept_s = _kept_s(score, prompt_s)
+    assert score is not None
+    score = score if prompt_s is None else score.crop(0.0, kept_s)
+    begun = len(bar_lines(score)) - 1
+    until_s = kept_s + CONTINUE_S if duration_s is None else duration_s
+    end = bars_between(score, 0.0, until_s)[-1] + 1
+    if end <= begun:
+        raise ValueError(f"--seconds {until_s:g} leaves no bar to continue behind {kept_s:g} s")
+    return fill_bars(bundle, score, range(begun, end), ask)
 
 
 def _kept_s(score: Score | None, prompt_s: float | None) -> float:
