@@ -16,14 +16,16 @@ from lh_mm.music.bars import DRUMS, bar_lines, window_of
 from lh_mm.music.midi_io import read_midi
 from lh_mm.music.midi_write import write_midi
 from lh_mm.music.score import Score
+from lh_mm.run import compose_bars
 from lh_mm.run.assemble import prepare_data
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.compose import Beginning, beginning_of, compose
+from lh_mm.run.compose_bars import NoteOptions
 from lh_mm.run.compose_windows import WindowJob, WindowMade, _is_poor, fill_windows
 from lh_mm.run.evaluate import evaluate
 from lh_mm.run.generate import Musician
 from lh_mm.run.generate_files import generate
-from lh_mm.run.notes import NoteOptions, make_notes, parse_attributes, parse_instruments
+from lh_mm.run.notes import make_notes, parse_attributes, parse_instruments
 from lh_mm.run.scores import scores_of
 from lh_mm.run.train import train
 
@@ -280,3 +282,30 @@ def test_what_is_composed_is_judged_beside_the_data(bundles: dict[str, Bundle], 
         assert set(made["controls"]) <= {"density"}  # of which the one held-out piece may have a value never trained
     scores = scores_of(evaluation)
     assert scores["notes_per_s"].value > 0
+
+
+def test_a_track_goes_through_all_of_a_longer_piece(bundles: dict[str, Bundle], piece: Score) -> None:
+    assert len(bar_lines(piece)) - 1 > 8
+    options = NoteOptions(instruments=(DRUMS,), tries=4)
+    score, _ = make_notes(bundles["mmm"], "track", piece, sampling=Sampling(), seed=1, options=options)
+    assert set(without_times(piece)) <= set(without_times(score))
+    added = score.notes[score.notes["track"] == len(score.tracks) - 1]
+    window = window_of(piece, 0, 4)
+    assert (added["start_beat"] >= window.first_beat + 16).any()
+
+
+def test_a_filled_bar_hears_what_comes_after_it_and_nothing_that_is_yet_to_go(
+    bundles: dict[str, Bundle], piece: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[float, list[int]]] = []
+    real = compose_bars.fill_windows
+
+    def watched(bundle: Bundle, jobs: list[WindowJob], *rest: Any, **more: Any) -> Any:
+        bars = sorted({bar for _, bar in jobs[0].holes})
+        seen.append((round((jobs[0].window.first_beat - bar_lines(piece)[0]) / 4), bars))
+        return real(bundle, jobs, *rest, **more)
+
+    monkeypatch.setattr(compose_bars, "fill_windows", watched)
+    ask = compose_bars.BarAsk(NoteOptions(tries=1), {}, Sampling(), 0)
+    compose_bars.fill_bars(bundles["mmm"], piece, range(4, 7), ask)
+    assert seen == [(2, [2, 3]), (4, [2])]  # bars 4 and 5 behind two; bar 6 between 4, 5 and 7

@@ -47,10 +47,11 @@ def generate(
     """Make music: sound for notes, notes for sound, continuations, fillings, tracks.
 
     Writes .mid, .wav and .json (what was asked, of which bundle, with which seed) side by side. A generation
-    that was stopped goes on when the same command is given again.
+    that was stopped goes on when the same command is given again (of notes alone it begins again).
     """
     from lh_mm.run import generate_files as verb
-    from lh_mm.run.notes import NoteOptions, parse_attributes, parse_instruments
+    from lh_mm.run.compose_bars import NoteOptions
+    from lh_mm.run.notes import parse_attributes, parse_instruments
 
     notes = NoteOptions(
         parse_instruments(instrument or []), tuple(track or []), parse_attributes(attribute or []), cap_polyphony,

@@ -146,7 +146,7 @@ class ComparisonTable:
         table = RichTable(
             title=Text(self.caption) if self.caption else None, title_justify="left", box=None, padding=(0, 2)
         )
-        table.add_column("")
+        table.add_column("", no_wrap=True)  # of a long table figures may wrap, names not
         for metric in self.metrics:
             table.add_column(Text(_heading(metric)), justify="right")
         for row in self.rows:

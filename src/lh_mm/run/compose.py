@@ -80,7 +80,7 @@ def compose(
     """Write a piece behind each beginning, all in one batch.
 
     Args:
-        bundle: of a model with REMI, performance, MuseNet or chorale tokens.
+        bundle: of a model of any tokens but MMM's.
         beginnings: what pieces begin with.
         sampling: how tokens are drawn.
         max_tokens: drawn at most for a piece.
@@ -110,7 +110,7 @@ def compose(
                 begun = beginnings[i]
                 requests.append(
                     TokenRequest(
-                        ids[i], shown=max(kept, 1) if len(ids[i]) else None, until_s=begun.until_s,
+                        ids[i], shown=kept or None, until_s=begun.until_s,
                         planned_tokens=None if begun.until_s else len(begun.ids) + max_tokens,
                         max_tokens=max(1, min(length - kept - _SLACK, max_tokens - drawn[i])), masked=masked,
                         tempo_map=begun.tempo_map, controls=begun.controls, seed=begun.seed * 1009 + drawn[i],

@@ -6,7 +6,7 @@ hearing what the one before wrote. What was not asked for stays bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,10 +15,32 @@ import numpy as np
 from lh_mm.core.clock import TempoMap
 from lh_mm.generate.sampling import Sampling
 from lh_mm.music.bar_score import add_track, put_back, score_of_window, track_keys
-from lh_mm.music.bars import TICKS_PER_BEAT, Window, window_of
+from lh_mm.music.bars import TICKS_PER_BEAT, Window, bar_lines, window_of
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.compose_windows import WindowJob, WindowMade, fill_windows
+
+
+@dataclass(frozen=True)
+class NoteOptions:
+    """What can be asked of models of notes alone, of MMM's tokens above all.
+
+    Attributes:
+        instruments: of tracks to be written: programs 0 .. 127, or `DRUMS`.
+        tracks: tracks of the input that are written into; none for all.
+        attributes: of the tracks that are written, by MMM's names.
+        max_polyphony, max_notes: hard caps, of a track at once and of a bar.
+        max_tokens: drawn at most, where the length is open.
+        tries: how often what is silent or a copy is drawn again.
+    """
+
+    instruments: tuple[int, ...] = ()
+    tracks: tuple[int, ...] = ()
+    attributes: Mapping[str, int] = field(default_factory=dict)
+    max_polyphony: int | None = None
+    max_notes: int | None = None
+    max_tokens: int = 2048
+    tries: int = 3
 
 
 @dataclass(frozen=True)
@@ -26,23 +48,16 @@ class BarAsk:
     """What is asked of bars, beside where they are.
 
     Attributes:
-        tracks: tracks of the score that are written into; none for all.
-        attributes: of the tracks that are written, as `{"DENSITY": 5}`.
+        options: tracks, attributes, caps and tries.
         controls: of the piece.
         sampling: how tokens are drawn.
-        max_polyphony, max_notes: hard caps.
-        tries: of each window.
         seed: of the draws.
     """
 
-    tracks: tuple[int, ...] = ()
-    attributes: Mapping[str, int] = field(default_factory=dict)
-    controls: Mapping[str, str | None] = field(default_factory=dict)
-    sampling: Sampling = Sampling(top_p=0.95)  # noqa: RUF009 (frozen)
-    max_polyphony: int | None = None
-    max_notes: int | None = None
-    tries: int = 3
-    seed: int = 0
+    options: NoteOptions
+    controls: Mapping[str, str | None]
+    sampling: Sampling
+    seed: int
 
 
 def fill_bars(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> tuple[Score, int]:
@@ -51,28 +66,28 @@ def fill_bars(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> tuple[S
     Raises:
         ValueError: for tracks that the piece has not, no bars, or a bundle of other tokens.
     """
-    keys = track_keys(score)
-    if unknown := sorted(set(ask.tracks) - {track for track, _ in keys}):
-        raise ValueError(f"the piece has no track {unknown[0]}; it has {', '.join(str(t) for t, _ in keys) or 'none'}")
+    options, known = ask.options, sorted({track for track, _ in track_keys(score)})
+    if unknown := sorted(set(options.tracks) - set(known)):
+        raise ValueError(f"the piece has no track {unknown[0]}; it has {', '.join(map(str, known)) or 'none'}")
     if not len(bars) or bars[0] < 0:
         raise ValueError(f"bars should be one or more from 0 on, got {bars[0] if len(bars) else 'none'}")
-    open_tracks = [i for i, (track, _) in enumerate(keys) if not ask.tracks or track in ask.tracks]
     sequence: Any = bundle.experiment.sequence
     length, drawn = int(sequence.bars), 0
-    hop = max(1, length // 2)
+    hop, behind = max(1, length // 2), len(bar_lines(score)) - 2 - bars[-1]  # bars that stand after all of these
     for number, at in enumerate(range(bars[0], bars[-1] + 1, hop)):
         todo = range(at, min(at + hop, bars[-1] + 1))
-        first = max(0, at - (length - len(todo)))  # what stands before is heard, what comes after if there is room
-        if at < length - len(todo):
-            first = 0
-        window = window_of(score, first, length)
+        room = length - len(todo)
+        after = max(0, min(room // 2, behind)) if todo[-1] == bars[-1] else 0  # what is yet to be replaced is not heard
+        first = max(0, at - (room - after))
+        window, keys = window_of(score, first, length), track_keys(score)
+        open_tracks = [i for i, (track, _) in enumerate(keys) if not options.tracks or track in options.tracks]
         holes = tuple((track, bar - first) for track in open_tracks for bar in todo)
-        told = tuple(ask.attributes if i in open_tracks else {} for i in range(len(keys)))
+        told = tuple(options.attributes if i in open_tracks else {} for i in range(len(keys)))
         job = WindowJob(
-            window, holes, told, None, ask.controls, _from(score.tempo_map, window.first_beat), ask.max_polyphony,
-            ask.max_notes, ask.seed * 997 + number,
+            window, holes, told, None, ask.controls, _from(score.tempo_map, window.first_beat), options.max_polyphony,
+            options.max_notes, ask.seed * 997 + number,
         )  # fmt: skip
-        (made,), _ = fill_windows(bundle, [job], ask.sampling, tries=ask.tries)
+        (made,), _ = fill_windows(bundle, [job], ask.sampling, tries=options.tries)
         score, drawn = put_back(score, window, made.fills, keys), drawn + made.num_drawn
     end_s = float(
         score.tempo_map.to_seconds(window.first_beat + float(window.lines[bars[-1] + 1 - first]) / TICKS_PER_BEAT)
@@ -80,35 +95,37 @@ def fill_bars(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> tuple[S
     return replace(score, duration_s=max(score.duration_s, end_s)), drawn
 
 
-def add_tracks(
-    bundle: Bundle, score: Score | None, instruments: Sequence[int], tempo_map: TempoMap, ask: BarAsk
-) -> tuple[Score, int]:
+def add_tracks(bundle: Bundle, score: Score | None, tempo_map: TempoMap, ask: BarAsk) -> tuple[Score, int]:
     """Tracks added to a piece's bars one after another, or a piece of one window composed from nothing.
 
     Args:
         bundle: of a model of MMM's tokens.
         score: the piece; None begins one.
-        instruments: of the new tracks, 128 for drums; none leaves them to the model where there is no piece.
         tempo_map: of a piece that is begun.
-        ask: attributes are those of every new track.
+        ask: its instruments are those of the new tracks, none leaves them to the model where there is no piece;
+            attributes are those of every new track.
 
     Raises:
         ValueError: for a bundle of other tokens.
     """
     sequence: Any = bundle.experiment.sequence
     length, drawn = int(sequence.bars), 0
+    new = [(instrument, ask.options.attributes) for instrument in ask.options.instruments]
     if score is None:
         window = Window((), np.arange(length + 1) * 48)
-        new = (instruments[0], ask.attributes) if instruments else None
-        made = _one(bundle, window, new, tempo_map, ask, 0)
-        score, drawn = score_of_window(Window(made.tracks, window.lines), tempo_map), made.num_drawn
-        instruments = instruments[1:]
-    for number, instrument in enumerate(instruments):
+        for number, track in enumerate(new or [None]):
+            made = _one(bundle, window, track, tempo_map, ask, number)
+            window, drawn = replace(window, tracks=(*window.tracks, *made.tracks)), drawn + made.num_drawn
+        return score_of_window(window, tempo_map), drawn
+    for number, track in enumerate(new):
         window = window_of(score, 0, length)
-        made = _one(
-            bundle, window, (instrument, ask.attributes), _from(score.tempo_map, window.first_beat), ask, number + 1
-        )
+        made = _one(bundle, window, track, _from(score.tempo_map, window.first_beat), ask, number)
+        num_bars = len(bar_lines(score)) - 1
         score, drawn = add_track(score, made.tracks[0], window.first_beat), drawn + made.num_drawn
+        if num_bars > length and len(made.tracks[0].notes):  # further windows hear the first one
+            own = replace(ask, options=replace(ask.options, tracks=(len(score.tracks) - 1,)))
+            score, more = fill_bars(bundle, score, range(length, num_bars), own)
+            drawn += more
     return score, drawn
 
 
@@ -116,10 +133,10 @@ def _one(
     bundle: Bundle, window: Window, new: tuple[int, Mapping[str, int]] | None, tempo_map: TempoMap, ask: BarAsk, n: int
 ) -> WindowMade:
     job = WindowJob(
-        window, new_track=new, controls=ask.controls, tempo_map=tempo_map, max_polyphony=ask.max_polyphony,
-        max_notes=ask.max_notes, seed=ask.seed * 997 + n,
+        window, new_track=new, controls=ask.controls, tempo_map=tempo_map, max_polyphony=ask.options.max_polyphony,
+        max_notes=ask.options.max_notes, seed=ask.seed * 997 + n,
     )  # fmt: skip
-    return fill_windows(bundle, [job], ask.sampling, tries=ask.tries)[0][0]
+    return fill_windows(bundle, [job], ask.sampling, tries=ask.options.tries)[0][0]
 
 
 def _from(tempo_map: TempoMap, beat: float) -> TempoMap:

@@ -28,7 +28,8 @@ from lh_mm.music.midi_io import read_midi
 from lh_mm.music.midi_write import write_midi
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
-from lh_mm.run.notes import NoteOptions, make_notes
+from lh_mm.run.compose_bars import NoteOptions
+from lh_mm.run.notes import make_notes
 from lh_mm.run.requests import TASKS, Asker, Sound
 from lh_mm.run.runs import find_bundle
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lh_mm.core.files import read_json, sha256_file, sha256_of
 from lh_mm.core.log import console
+from lh_mm.run.compose_bars import NoteOptions
 from lh_mm.run.generate import Musician
-from lh_mm.run.notes import NoteOptions
 from lh_mm.run.requests import parse_controls
 
 

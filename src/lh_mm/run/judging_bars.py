@@ -78,7 +78,7 @@ def _composed(
     sampling = Sampling(settings.temperature, 0, settings.top_p)
     chosen = held[: settings.num_pieces] if settings.num_pieces else held[:1]
     written: list[tuple[BarTrack, ...]] = [()] * len(chosen)
-    seconds, drawn, illegal = 0.0, 0, 0
+    seconds, drawn, illegal, unmasked = 0.0, 0, 0, 0.0
     for number in range(max(len(own.window.tracks) for own in chosen)):
         at = [i for i, own in enumerate(chosen) if number < len(own.window.tracks)]
         jobs = [
@@ -93,10 +93,10 @@ def _composed(
         seconds += took
         for i, one in zip(at, made, strict=True):
             written[i] = (*written[i], one.tracks[0])
-            drawn += one.num_drawn
+            drawn, illegal = drawn + one.num_drawn, illegal + one.num_illegal
         if number == 0:
             free, _ = fill_windows(bundle, jobs[:4], sampling, tries=1, masked=False, label="without a mask")
-            illegal, unmasked = sum(one.num_illegal for one in free), sum(one.num_drawn for one in free)
+            unmasked = sum(one.num_illegal for one in free) / max(1, sum(one.num_drawn for one in free))
     scores, data = (
         [
             score_of_window(Window(tracks, own.window.lines), own.tempo_map)
@@ -107,8 +107,8 @@ def _composed(
     return compared(scores, data, [own.piece.id for own in chosen], dataset) | {
         "num_pieces": len(chosen), "piece_s": float(np.mean([score.duration_s for score in data])),
         "notes_per_s": sum(len(score.notes) for score in scores) / seconds, "tokens_per_s": drawn / seconds,
-        "silent": sum(not len(score.notes) for score in scores) / len(scores), "illegal": 0.0,
-        "illegal_unmasked": illegal / max(1, unmasked),
+        "silent": sum(not len(score.notes) for score in scores) / len(scores),
+        "illegal": illegal / max(1, drawn), "illegal_unmasked": unmasked,
     }  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from lh_mm.generate.sampling import Sampling
@@ -13,7 +12,7 @@ from lh_mm.music.mmm import CONTROLS, Mmm, told_ids
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.compose import Beginning, beginning_of, compose, tempo_of
-from lh_mm.run.compose_bars import BarAsk, add_tracks, fill_bars
+from lh_mm.run.compose_bars import BarAsk, NoteOptions, add_tracks, fill_bars
 
 CONTINUE_S = 10.0
 """Seconds by which a continuation goes on where no length is asked for."""
@@ -21,28 +20,6 @@ MAX_TOKENS_PER_S = 400
 """Drawn at most for a second of music of a given length: a model that only adds notes to one chord comes to an end."""
 TOKEN_TASKS = ("joint", "continue")
 BAR_TASKS = ("joint", "continue", "infill", "track")
-
-
-@dataclass(frozen=True)
-class NoteOptions:
-    """What can be asked of models of notes alone, of MMM's tokens above all.
-
-    Attributes:
-        instruments: of tracks to be written: programs 0 .. 127, or `DRUMS`.
-        tracks: tracks of the input that are written into; none for all.
-        attributes: of the tracks that are written, by MMM's names.
-        max_polyphony, max_notes: hard caps, of a track at once and of a bar.
-        max_tokens: drawn at most, where the length is open.
-        tries: how often what is silent or a copy is drawn again.
-    """
-
-    instruments: tuple[int, ...] = ()
-    tracks: tuple[int, ...] = ()
-    attributes: Mapping[str, int] = field(default_factory=dict)
-    max_polyphony: int | None = None
-    max_notes: int | None = None
-    max_tokens: int = 2048
-    tries: int = 3
 
 
 def make_notes(
@@ -56,7 +33,7 @@ def make_notes(
     controls: Mapping[str, str] | None = None,
     sampling: Sampling = Sampling(top_p=0.95),  # noqa: B008 (frozen)
     seed: int = 0,
-    options: NoteOptions = NoteOptions(),
+    options: NoteOptions = NoteOptions(),  # noqa: B008 (frozen)
 ) -> tuple[Score, dict[str, Any]]:
     """The notes, and what was done for them.
 
@@ -86,12 +63,8 @@ def make_notes(
         raise ValueError(f"--task {task}: a bundle of {what} is asked for {', '.join(known)}")
     asked = dict(controls or {})
     if is_bars:
-        ask = BarAsk(
-            options.tracks, options.attributes, asked, sampling, options.max_polyphony, options.max_notes,
-            options.tries, seed,
-        )  # fmt: skip
-        made_of_bars = _bars(bundle, task, score, ask, options.instruments, duration_s, prompt_s, hole_s)
-        return made_of_bars[0], {"task": task, "num_tokens": made_of_bars[1], "num_notes": len(made_of_bars[0])}
+        bars, drawn = _bars(bundle, task, score, BarAsk(options, asked, sampling, seed), duration_s, prompt_s, hole_s)
+        return bars, {"task": task, "num_tokens": drawn, "num_notes": len(bars)}
     if task == "continue":
         kept_s = _kept_s(score, prompt_s)
         until_s = kept_s + CONTINUE_S if duration_s is None else duration_s
@@ -108,12 +81,12 @@ def make_notes(
 
 
 def _bars(
-    bundle: Bundle, task: str, score: Score | None, ask: BarAsk, instruments: Sequence[int], duration_s: float | None,
-    prompt_s: float | None, hole_s: tuple[float, float] | None,
+    bundle: Bundle, task: str, score: Score | None, ask: BarAsk, duration_s: float | None, prompt_s: float | None,
+    hole_s: tuple[float, float] | None,
 ) -> tuple[Score, int]:  # fmt: skip
     """As `make_notes`, with MMM's tokens: the notes, and how many tokens were drawn."""
     if task == "joint":
-        made, drawn = add_tracks(bundle, None, instruments, tempo_of(ask.controls), ask)
+        made, drawn = add_tracks(bundle, None, tempo_of(ask.controls), ask)
         begun = len(bar_lines(made)) - 1
         end = begun if duration_s is None or not len(made) else bars_between(made, 0.0, duration_s)[-1] + 1
         if end <= begun:
@@ -121,9 +94,9 @@ def _bars(
         made, more = fill_bars(bundle, made, range(begun, end), ask)
         return made, drawn + more
     if task == "track":
-        if score is None or not instruments:
+        if score is None or not ask.options.instruments:
             raise ValueError("--task track needs --midi and --instrument, what is to be added")
-        return add_tracks(bundle, score, instruments, score.tempo_map, ask)
+        return add_tracks(bundle, score, score.tempo_map, ask)
     if task == "infill":
         if score is None or hole_s is None:
             raise ValueError("--task infill needs --midi and --hole-s START:END, what is to be written anew")
