@@ -32,6 +32,7 @@ from lh_mm.music.compose import STYLES, compose
 from lh_mm.music.midi_io import read_midi
 from lh_mm.music.midi_write import write_midi
 from lh_mm.music.performance import SIZE, Performance
+from lh_mm.nn.allocator import keep_memory
 from lh_mm.nn.linear import pack_for_steps
 from lh_mm.run.experiment import load_experiment
 
@@ -163,6 +164,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=2)
     args = arguments.parse_args()
     other = require_quiet(args.allow_noise)
+    keep_memory()  # as training has it, for all models
     torch.set_num_threads(1)
     rows = tokens_a_second(args.n)
     torch.set_num_threads(args.threads)

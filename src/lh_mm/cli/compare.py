@@ -18,6 +18,9 @@ def compare(
 
     Runs of other music or other tokens stand in tables of their own: their figures say nothing of each other.
     """
+    from lh_mm.nn.allocator import keep_memory
     from lh_mm.run import compare as verb
 
+    if train:
+        keep_memory()
     typer.echo(verb.compare(runs, out, runs_dir=runs_dir, train_missing=train))
