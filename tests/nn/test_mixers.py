@@ -14,11 +14,12 @@ from torch import Tensor
 
 from lh_mm.models.hybrid_mamba import RECURRENT
 from lh_mm.nn.groups import parameter_groups
-from lh_mm.nn.mamba1 import Mamba1, selective_scan, selective_scan_reference
+from lh_mm.nn.mamba1 import Mamba1
 from lh_mm.nn.mamba3 import Mamba3, heavy_tail, turned
 from lh_mm.nn.positions import Positions
 from lh_mm.nn.retention import Retention
 from lh_mm.nn.rotary import rotate
+from lh_mm.nn.selective_scan import scan_by_doubling, scan_in_cache, selective_scan_reference
 
 ROWS, LENGTH, DIM = 2, 21, 16
 MIXERS = sorted(RECURRENT)
@@ -196,19 +197,27 @@ def test_the_selective_scan_by_chunks_is_the_recurrence(length: int, packed: boo
     rate = -torch.rand(6, 4, generator=g, dtype=torch.float64) * 8
     init = torch.randn(ROWS, 6, 4, generator=g, dtype=torch.float64)
     seq_idx = ((torch.arange(length) >= 3).long() + (torch.arange(length) >= 8).long()).expand(ROWS, length)
+    time_scale = torch.rand(ROWS, length, generator=g, dtype=torch.float64)
     leaves = [t.requires_grad_() for t in (x, F.softplus(dt).detach(), rate, b, c, init)]
     results = []
-    for scan in (lambda *a: selective_scan(*a, chunk=8), selective_scan_reference):
-        y, last = scan(*leaves, seq_idx if packed else None)
+    for scan in (
+        lambda *a: scan_by_doubling(*a, chunk=8),
+        lambda *a: scan_in_cache(*a, chunk=8),
+        selective_scan_reference,
+    ):
+        y, last = scan(*leaves, seq_idx if packed else None, time_scale)
         results.append([y, last, *torch.autograd.grad(y.sin().sum() + last.square().sum(), leaves)])
-    for ours, expected in zip(*results, strict=True):
-        assert torch.allclose(ours, expected, rtol=1e-10, atol=1e-10)
+    *forms, reference = results
+    for form in forms:
+        for ours, expected in zip(form, reference, strict=True):
+            assert torch.allclose(ours, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_strong_decay_of_mamba1_gives_finite_gradients() -> None:
+@pytest.mark.parametrize("scan", [scan_by_doubling, scan_in_cache])
+def test_strong_decay_of_mamba1_gives_finite_gradients(scan: Callable[..., tuple[Tensor, Tensor]]) -> None:
     x, dt = torch.ones(1, 64, 2), torch.full((1, 64, 2), 200.0, requires_grad=True)
     seq_idx = (torch.arange(64) >= 32).long().unsqueeze(0)
-    y, _ = selective_scan(x, dt, -torch.ones(2, 3) * 16, torch.ones(1, 64, 3), torch.ones(1, 64, 3), None, seq_idx)
+    y, _ = scan(x, dt, -torch.ones(2, 3) * 16, torch.ones(1, 64, 3), torch.ones(1, 64, 3), None, seq_idx)
     y.sum().backward()
     assert dt.grad is not None
     assert torch.isfinite(dt.grad).all()

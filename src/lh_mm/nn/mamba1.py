@@ -3,11 +3,9 @@
     [x | z] = W_in u      x = silu(conv(x))      [dt | B | C] = W_x x      dt = softplus(W_dt dt + b)
     h_t = exp(dt A) * h_{t-1} + (dt x_t) B_t^T      y_t = h_t C_t + D x_t      out = W_out (y * silu(z))
 
-Every channel has N rates of its own, so decay is no scalar a head and the scan is no matrix product: it is what
-Mamba-2 gave up for speed. `selective_scan_reference` is the recurrence; `selective_scan` doubles its reach inside
-chunks (Hillis and Steele 1986) and hands chunk states on, so all products are at most 1 and nothing overflows.
+The scan is in `nn/selective_scan.py`.
 
-Shapes: B rows, L positions, D width, I = 2 D inner width, N state, R rank of the time step, Q chunk, c chunks.
+Shapes: B rows, L positions, D width, I = 2 D inner width, N state, R rank of the time step.
 """
 
 from __future__ import annotations
@@ -22,11 +20,11 @@ from torch import Tensor, nn
 from lh_mm.nn.conv import CausalConv, next_window
 from lh_mm.nn.linear import Linear
 from lh_mm.nn.positions import Positions
+from lh_mm.nn.selective_scan import selective_scan
 
 TAPS = 4
 EXPAND = 2
 DT_RANGE = (1e-3, 1e-1)
-CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -40,84 +38,6 @@ class Mamba1State:
 
     window: Tensor
     memory: Tensor
-
-
-def selective_scan_reference(
-    x: Tensor,
-    dt: Tensor,
-    rate: Tensor,
-    b: Tensor,
-    c: Tensor,
-    init_state: Tensor | None = None,
-    seq_idx: Tensor | None = None,
-    time_scale: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The recurrence, one position after another.
-
-    Args:
-        x, dt: (B, L, I) input and time steps.
-        rate: (I, N), below 0.
-        b, c: (B, L, N).
-        init_state: (B, I, N) or None for zeros.
-        seq_idx: (B, L) documents, never decreasing, or None.
-        time_scale: (B, L) factor of the log decay alone, or None.
-
-    Returns:
-        y (B, L, I) and the last state (B, I, N).
-    """
-    state = x.new_zeros(x.shape[0], *rate.shape) if init_state is None else init_state
-    outputs = []
-    for t in range(x.shape[1]):
-        if seq_idx is not None and t > 0:
-            state = state * (seq_idx[:, t] == seq_idx[:, t - 1]).view(-1, 1, 1)
-        log_decay = dt[:, t].unsqueeze(-1) * rate
-        if time_scale is not None:
-            log_decay = log_decay * time_scale[:, t].view(-1, 1, 1)
-        state = state * log_decay.exp() + (dt[:, t] * x[:, t]).unsqueeze(-1) * b[:, t].unsqueeze(1)
-        outputs.append((state * c[:, t].unsqueeze(1)).sum(-1))
-    return torch.stack(outputs, dim=1), state
-
-
-def selective_scan(
-    x: Tensor,
-    dt: Tensor,
-    rate: Tensor,
-    b: Tensor,
-    c: Tensor,
-    init_state: Tensor | None = None,
-    seq_idx: Tensor | None = None,
-    time_scale: Tensor | None = None,
-    chunk: int = CHUNK,
-) -> tuple[Tensor, Tensor]:
-    """The same by chunks of Q positions; arguments and results as of `selective_scan_reference`."""
-    rows, length, _ = x.shape
-    log_decay = dt.unsqueeze(-1) * rate  # (B, L, I, N)
-    if time_scale is not None:
-        log_decay = log_decay * time_scale[..., None, None]
-    if seq_idx is not None:  # the first position of a document keeps nothing
-        first = F.pad(seq_idx[:, 1:] != seq_idx[:, :-1], (1, 0))
-        log_decay = log_decay.masked_fill(first[..., None, None], -torch.inf)
-    decay, added = log_decay.exp(), (dt * x).unsqueeze(-1) * b.unsqueeze(2)
-    q = min(chunk, length)
-    padding = -length % q
-    if padding:
-        decay, added = F.pad(decay, (0, 0, 0, 0, 0, padding), value=1.0), F.pad(added, (0, 0, 0, 0, 0, padding))
-    decay, added = (t.unflatten(1, (-1, q)) for t in (decay, added))  # (B, c, Q, I, N)
-    reach = 1
-    while reach < q:
-        earlier = F.pad(added, (0, 0, 0, 0, reach, 0))[:, :, :q]
-        added = added + decay * earlier
-        decay = decay * F.pad(decay, (0, 0, 0, 0, reach, 0), value=1.0)[:, :, :q]
-        reach *= 2
-    state = added.new_zeros(rows, *rate.shape) if init_state is None else init_state.to(added.dtype)
-    received = []
-    for through, own in zip(decay[:, :, -1].unbind(1), added[:, :, -1].unbind(1), strict=True):
-        received.append(state)
-        state = torch.addcmul(own, through, state)
-    states = torch.addcmul(added, decay, torch.stack(received, dim=1).unsqueeze(2))
-    states = states.flatten(1, 2)[:, :length]  # (B, L, I, N)
-    y = torch.matmul(states, c.unsqueeze(-1).to(states.dtype)).squeeze(-1)
-    return y.to(x.dtype), state
 
 
 class Mamba1(nn.Module):

@@ -118,6 +118,6 @@ def _activation_floats(experiment: Experiment) -> int:
         return int(model.layers * (12 + 3 * model.mlp_ratio) * model.dim)
     if not isinstance(model, HybridMambaConfig):
         return 0  # of a model of one's own nothing is known
-    # Mamba-1 keeps every state, several times over; the others keep chunk states alone.
+    # On a GPU Mamba-1 keeps every state, several times over; the others keep chunk states alone.
     per_layer = {"M": 24, "3": 40, "R": 40, "m": 24 + 30 * model.state_dim, "*": 12, "-": 10}
     return sum(per_layer[symbol] for symbol in model.pattern) * model.dim
