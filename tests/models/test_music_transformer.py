@@ -62,10 +62,25 @@ def test_skewing_is_the_definition(length: int) -> None:
     index = torch.arange(length)
     distance = (index[:, None] - index[None]).expand(3, -1, -1)
     with torch.no_grad():
-        skewed, looked_up = attention._relative(queries, None), attention._relative(queries, distance)
+        skewed, looked_up = attention._skewed(queries, length), attention._relative(queries, distance)
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     assert torch.allclose(skewed[..., causal], defined.detach()[..., causal], atol=1e-5)
     assert torch.allclose(looked_up[..., causal], defined.detach()[..., causal], atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 4, 5, 13])
+def test_blocks_of_queries_are_all_pairs(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lh_mm.nn.relative_attention.BLOCK", 4)
+    torch.manual_seed(0)
+    attention, x = RelativeAttention(16, 2, 24, distances=6).double(), torch.randn(3, length, 16).double()
+    index = torch.arange(length)
+    distance = (index[:, None] - index[None]).expand(3, -1, -1)
+    results = []
+    for pairs in ((None, None), (distance[:, None] >= 0, distance)):
+        out, _ = attention(x, *pairs)
+        results.append([out, *torch.autograd.grad(out.square().sum(), list(attention.parameters()))])
+    for in_blocks, at_once in zip(*results, strict=True):
+        assert torch.allclose(in_blocks, at_once, atol=1e-10)
 
 
 def test_honours_the_protocol_and_refuses_sound() -> None:
