@@ -23,6 +23,7 @@ def test_lines_say_count_share_speed_and_time_left() -> None:
     assert describe(30, 120, "pieces", 10.0) == "30/120 pieces, 25 %, 10 s, 3 a second, 30 s left"
     assert describe(120, 120, "pieces", 40.0, "last") == "120/120 pieces, 100 %, 40 s, 3 a second (last)"
     assert describe(7, None, "", 0.0) == "7, 0 s"
+    assert describe(30, 120, "steps", 10.0, before=10) == "30/120 steps, 25 %, 10 s, 2 a second, 45 s left"
 
 
 def test_without_a_terminal_lines_come_every_few_seconds(

@@ -65,6 +65,27 @@ def test_stopped_and_resumed_equals_never_stopped(
     assert numbers(stopped) == numbers(tiny_run)
 
 
+def test_hours_of_music_end_a_training_and_the_progress_knows(
+    tiny: tuple[str, ...], tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[int, int | None]] = []
+
+    class Watched(StepProgress):
+        def on_train_batch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule, *_: object) -> None:
+            super().on_train_batch_end(trainer, module)
+            shown.append((self._progress.done, self._progress.total))
+
+    monkeypatch.setattr(verb, "StepProgress", Watched)
+    heard = [value for _, name, value in read_metrics(tiny_run / "metrics.csv") if name == "music_h"]
+    run = train("demo", [*tiny, f"trainer.max_music_h={2.5 * heard[-1] / 6}"], runs=tmp_path)
+    training = Bundle.load(run / "bundle").manifest["training"]
+    assert training["steps"] < 6
+    assert [done for done, _ in shown] == list(range(1, training["steps"] + 1))
+    assert shown[-1][1] == training["steps"]
+    assert shown[0][1] is not None
+    assert 1 <= shown[0][1] <= 6
+
+
 def test_frozen_parts_stay_as_they_were(tiny: tuple[str, ...], tiny_run: Path, tmp_path: Path) -> None:
     options = [*tiny, f"init_from={tiny_run}", "freeze=[layers, frontend.mix.weight]", "optim.ema_decay=0"]
     child = train("demo", options, runs=tmp_path)

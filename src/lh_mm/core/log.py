@@ -47,10 +47,14 @@ class Progress:
 
     def __init__(self, label: str, total: int | None, unit: str, every_s: float, stream: TextIO | None = None) -> None:
         self.label, self.total, self.unit, self.every_s = label, total, unit, every_s
-        self.done = 0
+        self.done = self._before = 0
         self.note = ""
         self._stream = stream or console().file
         self._start_s = self._last_s = time.monotonic()
+
+    def resume(self, done: int) -> None:
+        """Begin at `done`, which took no time of this run."""
+        self.done = self._before = done
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """Count steps as done; `note` replaces the text at the end of the line."""
@@ -70,7 +74,7 @@ class Progress:
         self._last_s = time.monotonic()
         elapsed_s = self._last_s - self._start_s
         print(
-            f"{self.label}: {state}{describe(self.done, self.total, self.unit, elapsed_s, self.note)}",
+            f"{self.label}: {state}{describe(self.done, self.total, self.unit, elapsed_s, self.note, self._before)}",
             file=self._stream,
         )
         self._stream.flush()
@@ -92,15 +96,15 @@ class _Bar(Progress):
         self._bar.start()
 
     def _show(self) -> None:
-        self._bar.update(self._task, completed=self.done, note=self.note)
+        self._bar.update(self._task, completed=self.done, total=self.total, note=self.note)
 
     def close(self, failed: bool) -> None:
         self._bar.stop()
 
 
-def describe(done: int, total: int | None, unit: str, elapsed_s: float, note: str = "") -> str:
-    """One line of progress in words: count, share, speed and the time that is left."""
-    per_s = done / elapsed_s if elapsed_s > 0 else 0.0
+def describe(done: int, total: int | None, unit: str, elapsed_s: float, note: str = "", before: int = 0) -> str:
+    """One line of progress in words: count, share, speed and the time that is left; `before` of `done` took no time."""
+    per_s = (done - before) / elapsed_s if elapsed_s > 0 else 0.0
     parts = [f"{done}/{total} {unit}".rstrip() if total else f"{done} {unit}".rstrip()]
     if total:
         parts.append(f"{100 * done / total:.0f} %")

@@ -126,7 +126,7 @@ def faster_precision(device: str = "cpu") -> Literal["fp32", "bf16"]:
 
 
 class StepProgress(Callback):
-    """One line of progress: step, losses, positions a second, time left."""
+    """One line of progress: steps of those that the budget will allow, losses, time left."""
 
     def __init__(self, label: str) -> None:
         self.label = label
@@ -136,7 +136,7 @@ class StepProgress(Callback):
 
         self._context = progress(self.label, trainer.max_steps, "steps")
         self._progress = self._context.__enter__()
-        self._progress.done = trainer.global_step
+        self._progress.resume(trainer.global_step)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: object) -> None:
         metrics = trainer.callback_metrics
@@ -145,6 +145,9 @@ class StepProgress(Callback):
             for word, name in (("loss", "loss"), ("valid", "valid_nats"))
             if name in metrics
         ]
+        used = getattr(module, "progress", 0.0)
+        if used > trainer.global_step / trainer.max_steps:  # minutes or hours of music end before the steps
+            self._progress.total = max(trainer.global_step, round(trainer.global_step / used))
         self._progress.advance(1, ", ".join(notes))
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
