@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lh_mm.core.assets import asset
+from lh_mm.core.files import read_json
 from lh_mm.music.compose import compose
 from lh_mm.music.midi_io import read_midi
 from lh_mm.music.midi_write import write_midi
@@ -40,6 +43,15 @@ def test_the_page_runs(repository: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert len(names["busier"].score.notes) >= len(names["filled"].score.notes)
     told = [path for path in (tmp_path / "data").rglob("*.json*") if "broken" in path.read_text()]
     assert told, "the file that cannot be read is named where the set is described"
+    arguments = ["--folder", folder, "--steps", 2, "--bundle", names["run"], "--out", tmp_path]
+    small = [word for override in SMALL for word in ("--set", override)]
+    monkeypatch.setattr(sys, "argv", ["warm_start.py", *map(str, arguments), *small])
+    monkeypatch.syspath_prepend(str(repository / "benchmarks"))
+    runpy.run_path(str(repository / "benchmarks" / "warm_start.py"), run_name="__main__")
+    valid = read_json(tmp_path / "warm_start.midi.json")["valid"]
+    assert set(valid) == {"from scratch", "from the bundle"}
+    assert all(list(curve)[-1] == "2" for curve in valid.values())
+    assert valid["from scratch"]["2"] != valid["from the bundle"]["2"]
 
 
 def test_the_page_names_every_tokenizer_and_file(repository: Path) -> None:

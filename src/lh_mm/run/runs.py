@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from lh_mm.core.assets import asset
+from lh_mm.core.assets import asset, assets_root
 
 BUNDLE = "bundle"
 DEMO = "demo"
@@ -51,6 +51,11 @@ def shared(run_dir: Path) -> Iterator[None]:
             del os.environ[SHARED_RUN]
 
 
+def shipped() -> list[str]:
+    """Names of the bundles that ship, which `find_run` takes like runs."""
+    return sorted(path.parent.name for path in (assets_root() / "weights").glob("*/bundle.json"))
+
+
 def _is_run(path: Path) -> bool:
     return (path / "experiment.yaml").is_file()
 
@@ -60,14 +65,15 @@ def find_run(run: str, runs: Path = Path("runs")) -> Path:
 
     Args:
         run: a folder (of a run or a bundle), a run id, `name/id`, a name (its newest run), `latest`, or
-            `demo` (the shipped weights).
+            the name of shipped weights (`demo`, `demo-mmm`).
         runs: where runs are kept.
 
     Raises:
         ValueError: where there is none, with the nearest id there is.
     """
-    if run == DEMO:
-        return asset("weights/demo")
+    ship = shipped()
+    if run in ship:
+        return asset(f"weights/{run}")
     if _is_run(Path(run)):
         return Path(run)
     known = sorted((p.parent for p in runs.glob("*/*/experiment.yaml")), key=lambda p: p.name)
@@ -78,7 +84,7 @@ def find_run(run: str, runs: Path = Path("runs")) -> Path:
     matches = [p for p in known if run in (p.name, f"{p.parent.name}/{p.name}", p.parent.name)]
     if matches:
         return matches[-1]
-    names = [DEMO, "latest", *(p.name for p in known), *(p.parent.name for p in known)]
+    names = [*ship, "latest", *(p.name for p in known), *(p.parent.name for p in known)]
     near = difflib.get_close_matches(run, names, n=1)
     raise ValueError(f"no run '{run}' in {runs}{f' (did you mean {near[0]}?)' if near else ''}")
 
