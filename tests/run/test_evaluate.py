@@ -112,11 +112,18 @@ def test_crops_are_the_same_whoever_asks(evaluated: Path) -> None:
 
 
 def test_a_table_of_runs(evaluated: Path, tmp_path: Path) -> None:
-    text = compare([str(evaluated)], tmp_path)
+    text = compare([str(evaluated)], tmp_path, wandb="offline")
     assert "demo" in text
     assert "settings are equal" in text
     for name in ("report.html", "table.md", "table.json"):
         assert (tmp_path / name).stat().st_size > 100
+    (logged,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    content = logged.read_bytes()
+    assert b"codes_per_second" in content
+    assert str(tmp_path).encode() not in content  # what is shared says nothing of the machine
+    assert str(Path.home()).encode() + b"/" not in content
+    with pytest.raises(ValueError, match="--out"):
+        compare([str(evaluated)], wandb="offline")
 
 
 def test_what_differs_is_said_by_key() -> None:

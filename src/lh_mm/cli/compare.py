@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Also write report.html, table.md and table.json here.")] = None,
     runs_dir: Annotated[Path, typer.Option("--runs", help="Where runs are kept.")] = Path("runs"),
     train: Annotated[bool, typer.Option(help="Train the experiments of a folder that have no run yet.")] = False,
+    wandb: Annotated[
+        Literal["off", "offline", "online"], typer.Option(help="Also log tables and page to Weights & Biases.")
+    ] = "off",
 ) -> None:
     """Tables of several runs, seeds of one experiment grouped, and how their settings differ.
 
@@ -23,4 +26,4 @@ def compare(
 
     if train:
         keep_memory()
-    typer.echo(verb.compare(runs, out, runs_dir=runs_dir, train_missing=train))
+    typer.echo(verb.compare(runs, out, runs_dir=runs_dir, train_missing=train, wandb=wandb))

@@ -5,23 +5,29 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from rich.console import Console
 
 from lh_mm.core.files import read_json, write_atomic, write_json
 from lh_mm.core.reproduce import environment
-from lh_mm.evaluate.report import Code, Report, Section, Table, write_report
+from lh_mm.evaluate.report import Code, Curves, Item, Report, Section, Table, write_report
 from lh_mm.evaluate.table import ComparisonTable, RunScores, comparison_table
 from lh_mm.run.compare_folder import TABLES, expanded, group_of
 from lh_mm.run.evaluate import EVALUATION, evaluate
 from lh_mm.run.runs import find_bundle, find_run
 from lh_mm.run.scores import METRICS, reference_rows, scores_of
+from lh_mm.systems.tracking import log_comparison, read_metrics
 
 
 def compare(
-    runs: Sequence[str], out: Path | None = None, *, runs_dir: Path = Path("runs"), train_missing: bool = False
+    runs: Sequence[str],
+    out: Path | None = None,
+    *,
+    runs_dir: Path = Path("runs"),
+    train_missing: bool = False,
+    wandb: Literal["off", "offline", "online"] = "off",
 ) -> str:
     """The table of several runs as text; runs that were not evaluated are evaluated first.
 
@@ -32,18 +38,27 @@ def compare(
         out: folder for `report.html`, `table.md` and `table.json`.
         runs_dir: where runs are kept.
         train_missing: train the experiments of a folder that have no run.
+        wandb: also log tables and page to Weights & Biases; `offline` writes a folder in `out`.
 
     Raises:
-        ValueError: for a run that is not there or has no bundle.
+        ValueError: for a run that is not there or has no bundle, or `wandb` without `out`.
     """
+    if wandb != "off" and out is None:
+        raise ValueError("--wandb logs what is written: name a folder with --out")
     scored = [score_run(run) for run in expanded(runs, runs_dir, train_missing)]
     groups: dict[tuple[str, str], list[RunScores]] = {}
-    for run, _, group in scored:
+    curves: dict[tuple[str, str], dict[str, Curve]] = {}
+    for run, tree, group, curve in scored:
         groups.setdefault(group, []).append(run)
+        if curve is not None:
+            curves.setdefault(group, {})[f"{run.name} {tree['trainer']['seed']}"] = curve
     tables = {group: table_of([*own, *reference_rows(own[0])]) for group, own in sorted(groups.items(), key=_place)}
-    differences = settings_that_differ({run.name: tree for run, tree, _ in scored})
+    differences = settings_that_differ({run.name: tree for run, tree, *_ in scored})
     if out is not None:
-        _write(out, [run.name for run, _, _ in scored], tables, differences)
+        _write(out, [run.name for run, *_ in scored], tables, curves, differences)
+        if wandb != "off":
+            titled = {" ".join(group): table.json() for group, table in tables.items()}
+            log_comparison(out, wandb, titled, out / "report.html")
     text = io.StringIO()
     screen = Console(file=text, width=200)
     for group, table in tables.items():
@@ -54,6 +69,7 @@ def compare(
 
 
 Tables = Mapping[tuple[str, str], ComparisonTable]
+Curve = tuple[list[int], list[float]]
 
 
 def _place(item: tuple[tuple[str, str], Any]) -> tuple[int, str]:
@@ -61,7 +77,13 @@ def _place(item: tuple[tuple[str, str], Any]) -> tuple[int, str]:
     return list(TABLES).index(table), group
 
 
-def _write(out: Path, names: Sequence[str], tables: Tables, differences: str) -> None:
+def _write(
+    out: Path,
+    names: Sequence[str],
+    tables: Tables,
+    curves: Mapping[tuple[str, str], Mapping[str, Curve]],
+    differences: str,
+) -> None:
     """The page, Markdown and JSON."""
     parts: list[str] = []
     sections = []
@@ -72,7 +94,10 @@ def _write(out: Path, names: Sequence[str], tables: Tables, differences: str) ->
             parts += [f"## {TABLES[table]}", ""]
         for group, made in own.items():
             parts += ([f"### {group}", ""] if several else []) + [made.markdown(), ""]
-            sections.append(Section(f"{TABLES[table]}: {group}" if several else "Scores", "", (Table(made),)))
+            items: list[Item] = [Table(made)]
+            if (table, group) in curves:
+                items.append(Curves("In training", curves[table, group], "step", "nats, held-out pieces"))
+            sections.append(Section(f"{TABLES[table]}: {group}" if several else "Scores", "", tuple(items)))
     with write_atomic(out / "table.md", "w") as file:
         file.write("\n".join(parts))
     plain = [{"table": table, "group": group, **made.json()} for (table, group), made in tables.items()]
@@ -86,8 +111,8 @@ def _write(out: Path, names: Sequence[str], tables: Tables, differences: str) ->
     write_report(report, out / "report.html")
 
 
-def score_run(run: str) -> tuple[RunScores, dict[str, Any], tuple[str, str]]:
-    """A run's scores, its resolved experiment, and the table and group that it stands in."""
+def score_run(run: str) -> tuple[RunScores, dict[str, Any], tuple[str, str], Curve | None]:
+    """A run's scores, its resolved experiment, the table and group that it stands in, and how it learned."""
     folder = find_run(run)
     path = folder / EVALUATION
     if not path.is_file():
@@ -95,7 +120,15 @@ def score_run(run: str) -> tuple[RunScores, dict[str, Any], tuple[str, str]]:
     evaluation = read_json(path)
     tree = yaml.safe_load((find_bundle(run) / "experiment.yaml").read_text(encoding="utf-8"))
     scores = RunScores(tree["name"], scores_of(evaluation), seed=tree["trainer"]["seed"], note=folder.name)
-    return scores, tree, group_of(evaluation)
+    return scores, tree, group_of(evaluation), _curve(folder / "metrics.csv")
+
+
+def _curve(metrics: Path) -> Curve | None:
+    """Steps and nats of held-out pieces; None for fewer than two of them."""
+    if not metrics.is_file():
+        return None
+    rows = [(step, value) for step, name, value in read_metrics(metrics) if name == "valid/nats_total"]
+    return ([step for step, _ in rows], [value for _, value in rows]) if len(rows) > 1 else None
 
 
 def table_of(runs: Sequence[RunScores], caption: str = "") -> ComparisonTable:

@@ -107,6 +107,33 @@ def build_loggers(config: TrackingConfig, run_dir: Path, name: str, tree: Mappin
     return loggers
 
 
+def log_comparison(
+    folder: Path, mode: Literal["offline", "online"], tables: Mapping[str, Mapping[str, Any]], page: Path
+) -> None:
+    """Log a comparison as one run of Weights & Biases: figures in its summary, the page as it is, no machine's paths.
+
+    Args:
+        folder: where the run's files go, below `wandb/`.
+        mode: `offline` writes what `wandb sync` uploads later.
+        tables: by title, as `ComparisonTable.json` gives them.
+        page: of the comparison.
+    """
+    import wandb
+
+    settings = wandb.Settings(
+        mode=mode, console="off", silent=True, host="", disable_git=True, disable_code=True, x_disable_meta=True,
+        x_disable_stats=True, x_disable_machine_info=True,
+    )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    project = TrackingConfig().project
+    with wandb.init(dir=folder, project=project, name=folder.name, job_type="compare", settings=settings) as run:
+        for title, table in tables.items():  # no `wandb.Table`: its staging folder's path would be in the run
+            for row in table["rows"]:
+                figures = {key: cell["value"] for key, cell in row["cells"].items() if cell["value"] is not None}
+                run.summary.update({f"{title}/{row['label']}/{key}": value for key, value in figures.items()})
+        run.log({"report": wandb.Html(page.read_text(encoding="utf-8"), inject=False)})
+
+
 @rank_zero_only
 def log_sound(loggers: Sequence[Logger], name: str, wave: NDArray[np.float32], sample_rate: int, step: int) -> None:
     """Log a sound, (channels, samples), to every logger that can play it."""
