@@ -43,6 +43,9 @@ def test_the_page_runs(repository: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert len(names["busier"].score.notes) >= len(names["filled"].score.notes)
     told = [path for path in (tmp_path / "data").rglob("*.json*") if "broken" in path.read_text()]
     assert told, "the file that cannot be read is named where the set is described"
+    (made,) = {path.parent for path in (tmp_path / "data").rglob("DONE")}
+    assert not list(made.rglob("*.flac")), "rows without sound wait for no synthesizer"
+    assert not list(made.glob("codes.*"))
     arguments = ["--folder", folder, "--steps", 2, "--bundle", names["run"], "--out", tmp_path]
     small = [word for override in SMALL for word in ("--set", override)]
     monkeypatch.setattr(sys, "argv", ["warm_start.py", *map(str, arguments), *small])

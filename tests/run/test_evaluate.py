@@ -105,7 +105,7 @@ def test_a_run_is_measured_on_other_music(evaluated: Path, tmp_path: Path, codec
 def test_crops_are_the_same_whoever_asks(evaluated: Path) -> None:
     from lh_mm.run.bundle import Bundle
 
-    dataset = prepare_data(Bundle.load(evaluated / "bundle").experiment.data)
+    dataset = prepare_data(Bundle.load(evaluated / "bundle").experiment)
     first, second = (held_out_crops(dataset, "test", 3, 2.0, seed=4) for _ in range(2))
     assert first == second
     assert all(piece.split == "test" for piece, _ in first)

@@ -61,7 +61,7 @@ def bundles(tiny: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def piece(bundles: dict[str, Bundle]) -> Score:
-    dataset = prepare_data(bundles["mmm"].experiment.data)
+    dataset = prepare_data(bundles["mmm"].experiment)
     score = dataset.score(dataset.pieces()[0])
     assert score is not None
     return score

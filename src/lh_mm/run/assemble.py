@@ -11,12 +11,13 @@ import torch
 
 from lh_mm.audio.codec import VectorCodec
 from lh_mm.core.config import ConfigError
+from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.prepared import PreparedSet
 from lh_mm.data.rows import RowSource
 from lh_mm.models.load import load_codec
 from lh_mm.nn.codes import CodeVectors
 from lh_mm.run.bundle import Bundle
-from lh_mm.run.experiment import DataConfig, Experiment
+from lh_mm.run.experiment import Experiment
 from lh_mm.run.prepare import prepare, prepare_folder
 from lh_mm.run.runs import find_bundle
 from lh_mm.systems.adapters import adapt
@@ -53,7 +54,7 @@ def assemble(config: Experiment) -> Prepared:
         trainer = trainer.model_copy(update={"precision": faster_precision(device_of(trainer))})
         config = config.model_copy(update={"trainer": trainer})
     parent = None if config.init_from is None else Bundle.load(find_bundle(config.init_from))
-    dataset = prepare_data(config.data)
+    dataset = prepare_data(config)
     source = config.sequence.build(dataset) if parent is None else _source_of_parent(config, dataset, parent)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(trainer.seed)
@@ -114,10 +115,16 @@ def _take_vectors(held: CodeVectors, dataset: PreparedSet) -> None:
     held.take(vectors)
 
 
-def prepare_data(data: DataConfig) -> PreparedSet:
+NOTES_ALONE = ("audio.render=none", "codec=null", "features=null")
+"""How a folder is prepared for rows without sound: nobody waits for a synthesizer whose sound is not read."""
+
+
+def prepare_data(config: Experiment) -> PreparedSet:
     """The prepared set of an experiment; what is done already is not done again."""
+    data = config.data
     if data.folder is not None:
-        return prepare_folder(Path(data.folder), data.override_list)
+        told = () if isinstance(config.sequence, MergedConfig) else NOTES_ALONE
+        return prepare_folder(Path(data.folder), [*told, *data.override_list])
     assert data.recipe is not None
     return prepare(data.recipe, data.override_list)
 

@@ -71,7 +71,7 @@ def demo(out: Path, *, smoke: bool = False) -> str:
     overrides = SMOKE if smoke else ()
     config = load_experiment(EXPERIMENTS[0], overrides).config
     console().print("1/4 a corpus: synthetic electronic music, composed and played here")
-    dataset = prepare_data(config.data)
+    dataset = prepare_data(config)
     console().print("2/4 two short trainings: a hybrid, and attention alone at equal size")
     runs = [train_once(name, overrides, out / "trainings") for name in EXPERIMENTS]
     shipped = (assets_root() / "weights" / DEMO / "bundle.json").is_file()

@@ -48,7 +48,7 @@ def evaluate(run: str, overrides: Sequence[str] = (), out: Path | None = None, o
     """
     bundle = Bundle.load(find_bundle(run))
     settings = settings_of(bundle, overrides)
-    dataset = prepare_data(bundle.experiment.data) if on is None else _other_music(bundle, on)
+    dataset = prepare_data(bundle.experiment) if on is None else _other_music(bundle, on)
     out = out or find_run(run) / ("" if on is None else f"on-{dataset.about['name']}")
     evaluation = evaluate_on(bundle, dataset, settings, out)
     # A shipped bundle carries the scores it shipped with.
