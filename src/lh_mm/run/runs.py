@@ -65,7 +65,7 @@ def find_run(run: str, runs: Path = Path("runs")) -> Path:
 
     Args:
         run: a folder (of a run or a bundle), a run id, `name/id`, a name (its newest run), `latest`, or
-            the name of shipped weights (`demo`, `demo-mmm`).
+            the name of shipped weights (`demo`).
         runs: where runs are kept.
 
     Raises:
