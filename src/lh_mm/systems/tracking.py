@@ -1,6 +1,6 @@
 """Where a run's numbers, pictures and sounds go: CSV and TensorBoard always, Weights & Biases when asked.
 
-The only file that imports wandb for training (`evaluate/report.py` is the other door). Everything is
+The only file that imports wandb, for trainings and for comparisons of them. Everything of a training is
 logged from rank 0: `wandb.log` on another rank crashes a run.
 """
 
