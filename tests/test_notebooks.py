@@ -25,7 +25,9 @@ def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     outputs = [output for cell in code for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 3
     assert sum("audio" in output.get("data", {}).get("text/html", "") for output in outputs) >= 2
-    assert "BOS" in code[-1].outputs[0].text
+    # A busy machine's kernel sends what is printed in more than one piece.
+    printed = "".join(output.text for output in code[-1].outputs if output.output_type == "stream")
+    assert "BOS" in printed
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
