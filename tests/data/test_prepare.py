@@ -188,9 +188,12 @@ def test_ctrl_c_on_the_command_line(tmp_path: Path, repository: Path) -> None:
     overrides = ["pieces=4000", "codec=null", "features=null"]
     command = [sys.executable, "-m", "lh_mm.cli.main", "data", "prepare", "smoke", *overrides, "workers=2"]
     environment = {**os.environ, "LH_DATA": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    # A suite started in the background (`&` in a script) inherits an ignored SIGINT, which its children would, too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 240
     while not list(tmp_path.glob("smoke/*/shard.*.json")):
         assert process.poll() is None, process.stderr and process.stderr.read()

@@ -44,6 +44,7 @@ def only_run(folder: Path) -> Path:
     raise AssertionError((folder / "log.txt").read_text())
 
 
+@pytest.mark.timeout(1200)  # eleven starts of a process; minutes on a busy machine
 def test_killed_ten_times_and_resumed_ends_in_the_same_weights(tiny: tuple[str, ...], tmp_path: Path) -> None:
     options = (*tiny, f"trainer.max_steps={STEPS}", "trainer.checkpoint_every=3", "trainer.valid_every=15")
     runs = []
