@@ -127,8 +127,12 @@ def test_a_table_of_runs(evaluated: Path, tmp_path: Path) -> None:
 
 
 def test_what_differs_is_said_by_key() -> None:
-    text = settings_that_differ({"a": {"model": {"dim": 1, "heads": 2}}, "b": {"model": {"dim": 3, "heads": 2}}})
-    assert text == "model.dim: a 1, b 3"
+    trees = {"a": {"model": {"dim": 1, "heads": 2}}, "b": {"model": {"dim": 3, "heads": 2}}}
+    assert settings_that_differ(trees) == "model.dim: 1 (a); 3 (b)"
+    trees["c"] = {"model": {"dim": 3, "layers": 4}}
+    first, last = settings_that_differ(trees).splitlines()
+    assert first == "model.dim: 1 (a); 3 (b, c)"
+    assert last.startswith("and 2 keys that only some kinds")
 
 
 def test_an_unknown_setting_is_refused(evaluated: Path) -> None:

@@ -142,19 +142,29 @@ class ComparisonTable:
         return "\n".join([*lines, *([""] + notes if notes else []), *(["", self.caption] if self.caption else [])])
 
     def rich(self) -> RichTable:
-        """For the terminal; the best is bold, dashes are dim. Labels are never read as markup."""
+        """For the terminal; the best is bold, dashes are dim. Labels are never read as markup.
+
+        Few rows with many figures stand as columns, so that the screen's width holds them.
+        """
         table = RichTable(
             title=Text(self.caption) if self.caption else None, title_justify="left", box=None, padding=(0, 2)
         )
-        table.add_column("", no_wrap=True)  # of a long table figures may wrap, names not
-        for metric in self.metrics:
-            table.add_column(Text(_heading(metric)), justify="right")
-        for row in self.rows:
-            cells = [
+        cells = [
+            [
                 Text(cell.text(metric.digits), style="bold" if cell.best else "dim" if cell.value is None else "")
                 for cell, metric in zip(row.cells, self.metrics, strict=True)
             ]
-            table.add_row(Text(row.label), *cells)
+            for row in self.rows
+        ]
+        heads = [Text(_heading(metric)) for metric in self.metrics]
+        labels = [Text(row.label) for row in self.rows]
+        if 2 * len(labels) < len(heads):
+            heads, labels, cells = labels, heads, [list(column) for column in zip(*cells, strict=True)]
+        table.add_column("", no_wrap=True)  # of a long table figures may wrap, names not
+        for head in heads:
+            table.add_column(head, justify="right")
+        for label, figures in zip(labels, cells, strict=True):
+            table.add_row(label, *figures)
         return table
 
     def json(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -53,7 +54,7 @@ def compare(
         if curve is not None:
             curves.setdefault(group, {})[f"{run.name} {tree['trainer']['seed']}"] = curve
     tables = {group: table_of([*own, *reference_rows(own[0])]) for group, own in sorted(groups.items(), key=_place)}
-    differences = settings_that_differ({run.name: tree for run, tree, *_ in scored})
+    differences = _differences([(run, tree, group) for run, tree, group, _ in scored])
     if out is not None:
         _write(out, [run.name for run, *_ in scored], tables, curves, differences)
         if wandb != "off":
@@ -137,15 +138,43 @@ def table_of(runs: Sequence[RunScores], caption: str = "") -> ComparisonTable:
     return comparison_table(runs, metrics, caption)
 
 
+def _differences(scored: Sequence[tuple[RunScores, Mapping[str, Any], tuple[str, str]]]) -> str:
+    """What differs in each group; between groups nothing is compared, so nothing is said either."""
+    names = Counter(run.name for run, *_ in scored)
+    trees: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for run, tree, group in scored:
+        own = trees.setdefault(group, {})
+        name = run.name if names[run.name] == 1 else f"{run.name} seed {run.seed}"
+        own[name if name not in own else run.note] = tree
+    if len(trees) == 1:
+        return settings_that_differ(next(iter(trees.values())))
+    several = {group: own for group, own in trees.items() if len(own) > 1}
+    texts = {group: settings_that_differ(several[group]) for group in sorted(several, key=lambda g: _place((g, None)))}
+    return (
+        "\n\n".join(f"{TABLES[table]}: {group}\n{text}" for (table, group), text in texts.items())
+        or "no two runs are of one group"
+    )
+
+
 def settings_that_differ(trees: Mapping[str, Mapping[str, Any]]) -> str:
-    """One line a key that is not the same in all experiments."""
+    """One line a key that is not the same in all experiments, each value with those that have it.
+
+    Keys that only some kinds of model or of tokens know are counted, not listed: the kinds are.
+    """
     flat = {name: _flat(tree) for name, tree in trees.items()}
     keys = sorted({key for values in flat.values() for key in values} - {"name", "question"})
     lines = []
+    of_some = 0
     for key in keys:
-        values = {name: tree.get(key) for name, tree in flat.items()}
-        if len({repr(value) for value in values.values()}) > 1:
-            lines.append(f"{key}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
+        having: dict[str, list[str]] = {}
+        for name, tree in flat.items():
+            having.setdefault(str(tree.get(key)), []).append(name)
+        if any(key not in tree for tree in flat.values()) and key.split(".")[0] in ("model", "sequence"):
+            of_some += 1
+        elif len(having) > 1:
+            lines.append(f"{key}: " + "; ".join(f"{value} ({', '.join(names)})" for value, names in having.items()))
+    if of_some:
+        lines.append(f"and {of_some} keys that only some kinds of model or tokens have: `lh show` of the experiments")
     return "\n".join(lines) or "the settings are equal"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from lh_mm.evaluate.table import Measured, Metric, RunScores
 
 METRICS = (
-    Metric("parameters", "parameters", None, digits=0, definition="Trainable numbers of the model."),
+    Metric("parameters", "parameters", None, "M", digits=2, definition="Trainable numbers of the model, in millions."),
     Metric(
         "music_h", "hours heard", None, digits=1, definition="Music read in training, all epochs, as rows hold it."
     ),
@@ -69,7 +69,8 @@ METRICS = (
     ),
     Metric(
         "illegal", "illegal without mask", False, digits=4,
-        definition="Share of tokens drawn without the grammar's mask that it bars; 0 with it.",
+        definition="Share of tokens drawn without the grammar's mask that it bars; 0 with it. The loss of training "
+        "counts what the grammar allows alone, so nothing teaches a model to avoid the rest.",
     ),
     Metric(
         "copied", "copied notes", None, digits=1,
@@ -122,7 +123,7 @@ def scores_of(evaluation: Mapping[str, Any]) -> dict[str, Measured]:
     """The figures of an `evaluation.json`, with what they were measured on."""
     data = f"{evaluation['data']} {evaluation['split']}"
     tokens = f"{data}, {evaluation['sequence']}"
-    scores = {"parameters": Measured(evaluation["parameters"], "any")}
+    scores = {"parameters": Measured(evaluation["parameters"] / 1e6, "any")}
     _symbolic(scores, evaluation, data, tokens)
     tasks = evaluation.get("likelihood", {}).get("tasks", {})
     for task in ("symbolic", "audio_to_midi", "midi_only", "joint"):
