@@ -38,6 +38,11 @@ class Metric:
     digits: int = 3
     definition: str = ""
 
+    @property
+    def name(self) -> str:
+        """The title with its unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -249,7 +254,7 @@ def _cell(measured: Sequence[Measured | None], context: str) -> Cell:
 
 def _heading(metric: Metric) -> str:
     arrow = "" if metric.higher_is_better is None else " ↑" if metric.higher_is_better else " ↓"
-    return f"{metric.title}{f', {metric.unit}' if metric.unit else ''}{arrow}"
+    return metric.name + arrow
 
 
 def _escape_markdown(text: str) -> str:

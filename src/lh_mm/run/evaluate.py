@@ -172,7 +172,7 @@ def summary(evaluation: Mapping[str, Any]) -> str:
         if metric.key in scores:
             s = scores[metric.key]
             interval = "" if s.low is None else f" [{s.low:.{metric.digits}f}, {s.high:.{metric.digits}f}]"
-            lines.append(f"  {metric.title}: {s.value:,.{metric.digits}f}{interval}  ({s.context})")
+            lines.append(f"  {metric.name}: {s.value:,.{metric.digits}f}{interval}  ({s.context})")
     if four := evaluation.get("four_rows"):
         for row, values in four["rows"].items():
             cells = ", ".join(f"{name} {v['value']:.3f}" for name, v in values.items() if v is not None)

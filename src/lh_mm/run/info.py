@@ -39,7 +39,7 @@ def info(run: str) -> str:
     if bundle.scores:
         scores = scores_of(bundle.scores)
         lines += [
-            f"score        {metric.title} {scores[metric.key].value:.{metric.digits}f} ({scores[metric.key].context})"
+            f"score        {metric.name} {scores[metric.key].value:.{metric.digits}f} ({scores[metric.key].context})"
             for metric in METRICS
             if metric.key in scores and metric.key != "parameters"
         ]

@@ -68,7 +68,7 @@ def _table(evaluation: dict[str, object]) -> str:
             interval = (
                 "" if s.low is None or s.high is None else f" [{s.low:.{metric.digits}f}, {s.high:.{metric.digits}f}]"
             )
-            lines.append(f"| {metric.title} | {s.value:,.{metric.digits}f}{interval} | {s.context} |")
+            lines.append(f"| {metric.name} | {s.value:,.{metric.digits}f}{interval} | {s.context} |")
     return "\n".join(lines) + "\n"
 
 
