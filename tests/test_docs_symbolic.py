@@ -16,7 +16,9 @@ from lh_mm.music.compose import compose
 from lh_mm.music.midi_io import read_midi
 from lh_mm.music.midi_write import write_midi
 from lh_mm.music.tokenizer import KINDS
+from lh_mm.run.compose_bars import NoteOptions
 from lh_mm.run.experiment import load_experiment
+from lh_mm.run.generate import Musician
 
 SMALL = (
     "sequence.length=512", "model.shape={n_layer: 1, n_head: 2, n_embd: 32, n_positions: 513}", "trainer.max_steps=2",
@@ -55,6 +57,17 @@ def test_the_page_runs(repository: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert set(valid) == {"from scratch", "from the bundle"}
     assert all(list(curve)[-1] == "2" for curve in valid.values())
     assert valid["from scratch"]["2"] != valid["from the bundle"]["2"]
+
+
+def test_the_shipped_weights_do_what_the_page_says() -> None:
+    musician = Musician.load("demo-mmm")
+    composed = musician.generate(notes=NoteOptions(instruments=(80, 0)), seed=1).score
+    assert {int(program) for program in composed.notes["program"]} == {80, 0}
+    held = composed.notes["pitch"].copy()
+    denser = musician.generate(composed, notes=NoteOptions(instruments=(0,), attributes={"DENSITY": 9}), seed=2).score
+    assert set(map(int, held)) <= {int(pitch) for pitch in denser.notes["pitch"]}
+    scores = read_json(asset("weights") / "demo-mmm" / "scores.json")
+    assert scores["likelihood"]["tasks"]["midi_only"]["events"]["tokens"] > 1e5
 
 
 def test_the_page_names_every_tokenizer_and_file(repository: Path) -> None:
