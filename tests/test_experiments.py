@@ -105,7 +105,7 @@ GROUPS = {
     "groove_performance": (
         "groove_performance_music_transformer", "groove_performance_hybrid", "groove_performance_gpt2",
     ),
-    "jsb": ("jsb_music_transformer", "jsb_absolute", "jsb_hybrid", "jsb_gpt2", "jsb_musenet"),
+    "jsb": ("jsb_music_transformer", "jsb_absolute", "jsb_hybrid", "jsb_rotary", "jsb_gpt2", "jsb_musenet"),
 }  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def test_symbolic_baselines_of_one_group_differ_in_their_model_alone(group: str)
         with torch.device("meta"):
             operations.append(config.model.build(spec).flops_per_position(config.sequence.length))
     assert max(operations) / min(operations) < 1.2  # tables of positions make some larger, not slower
-    for part in ("trainer", "data", "evaluate"):
+    for part in ("optim", "trainer", "data", "evaluate"):
         assert len({getattr(config, part).model_dump_json() for config in configs}) == 1, part
     kinds = {config.sequence.model_copy(update={"structure": False}).model_dump_json() for config in configs}
     assert len(kinds) == 1
