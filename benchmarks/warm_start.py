@@ -11,6 +11,7 @@ nats a token of the same held-out files of that folder.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ def main() -> None:
         print(f"{name}: " + ", ".join(f"{value:.3f} after {step}" for step, value in values.items()) + " nats a token")
     out = given.out / f"warm_start.{folder.name}.json"
     write_json(out, {
-        "command": f"python benchmarks/warm_start.py --steps {given.steps}", "folder": folder.name,
+        "command": " ".join(["python benchmarks/warm_start.py", *sys.argv[1:]]), "folder": folder.name,
         "commit": commit(), "hardware": hardware(), "bundle": given.bundle,
         "measure": "nats a token of held-out files under the grammar's mask, by step",
         "valid": {name: {str(step): value for step, value in values.items()} for name, values in valid.items()},
