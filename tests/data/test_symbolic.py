@@ -198,3 +198,8 @@ def test_musenet_rows_tell_instruments_and_where_a_token_stands(prepared: Prepar
     assert not plain.spec.tells_structure
     assert not any(control.name.startswith("plays_") for control in plain.spec.controls)
     assert plain.train_row(0, 0).states is None
+
+
+def test_performance_events_are_played_by_the_one_program_of_the_set() -> None:
+    played = [PerformanceConfig().tokenizer(programs).program for programs in [(-1,), (33,), (0, 33), ()]]
+    assert played == [-1, 33, 0, 0]

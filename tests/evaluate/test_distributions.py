@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from lh_mm.core.clock import TempoMap
+from lh_mm.data.symbolic import MidiTokConfig, MusenetConfig, PerformanceConfig, RemiConfig
 from lh_mm.evaluate.distributions import CopyIndex, agreement, feature_values, note_codes, overlap_areas
 from lh_mm.music.score import Score, make_notes
+from lh_mm.music.tokenizer import decode_tokens
 
 TEMPO = TempoMap.constant(120.0)
 
@@ -60,6 +62,22 @@ def test_the_longest_copied_run_is_found() -> None:
     assert index.longest(faster) <= 1
     drums = CopyIndex([score_of(drums=(0.0, 1.0, 2.0))])
     assert drums.longest(score_of((0, 1, 36), (1, 2, 36), (2, 3, 36))) == 0
+
+
+@pytest.mark.parametrize("kind", [RemiConfig, PerformanceConfig, MusenetConfig, MidiTokConfig])
+@pytest.mark.parametrize("program", [-1, 0, 32])
+def test_what_tokens_bring_back_is_a_copy(kind: type[RemiConfig], program: int) -> None:
+    # Of one instrument, for performance events say none: a drum that came back as a piano would be copied from nowhere.
+    notes = [
+        {"start_beat": i / 2, "end_beat": i / 2 + 0.25, "pitch": 36 + i % 7, "program": max(program, 0),
+         "drum": program < 0}
+        for i in range(40)
+    ]  # fmt: skip
+    score = Score(make_notes(notes, TEMPO), TEMPO, 10.0)
+    tokenizer = kind().tokenizer((program,))
+    back = decode_tokens(tokenizer, tokenizer.encode(score).ids, TEMPO)
+    assert CopyIndex([score]).longest(back) == 40
+    assert (back.notes["program"] == max(program, 0)).all() and (back.notes["drum"] == (program < 0)).all()
 
 
 def test_chords_are_coded_by_onset_and_pitch() -> None:

@@ -82,6 +82,21 @@ def test_an_empty_piece_has_no_tokens() -> None:
     assert len(TOKENS.decode([]).notes) == 0
 
 
+def test_what_is_decoded_is_played_by_the_program_of_the_corpus() -> None:
+    assert [(n["program"], n["drum"]) for n in TOKENS.decode([60, 300, 128 + 60]).notes] == [(0, False)]
+    assert TOKENS.decode([60, 300]).tracks == ("piano",)
+    assert Performance.from_json('{"kind": "performance", "size": 388}').program == 0  # bundles before it was said
+    kit, bass = Performance(-1), Performance(33)
+    assert [(n["program"], n["drum"]) for n in kit.decode([36, 300, 128 + 36]).notes] == [(0, True)]
+    assert [(n["program"], n["drum"]) for n in bass.decode([36, 300, 128 + 36]).notes] == [(33, False)]
+    assert Performance.from_json(kit.to_json()) == kit
+    ids = np.array([356, 36, 300, 128 + 36])
+    assert kit.transposed(ids, 3).tolist() == ids.tolist()  # another key is another drum
+    assert bass.transposed(ids, 3).tolist() == [356, 39, 300, 128 + 39]
+    with pytest.raises(ValueError, match="program 128"):
+        Performance(128)
+
+
 @settings(max_examples=80, derandomize=True, deadline=None)
 @given(st.lists(NOTE, max_size=25))
 def test_decoding_and_encoding_again_changes_nothing(rows: list[tuple[int, int, int, int]]) -> None:

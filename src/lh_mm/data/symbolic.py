@@ -83,12 +83,15 @@ class RemiConfig(_Windows):
 
 
 class PerformanceConfig(_Windows):
-    """Rows of the 388 performance events: ons, offs, waits of 10 ms and velocities, all instruments as one."""
+    """Rows of the 388 performance events: ons, offs, waits of 10 ms and velocities, all instruments as one.
+
+    What is composed is played by the set's one program (drums where it is drums alone), by the piano if it has several.
+    """
 
     kind: Literal["performance"] = "performance"
 
     def tokenizer(self, programs: tuple[int, ...]) -> Performance:
-        return Performance()
+        return Performance(programs[0] if len(programs) == 1 else 0)
 
 
 class MusenetConfig(_Windows):

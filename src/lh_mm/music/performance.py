@@ -5,8 +5,10 @@ writes (note-seq, `performance_lib.py`): notes stand by (start, pitch); at one s
 note, an on before its own off, so offs do not come first. Long waits are repeated shifts of a second and a remainder; a
 velocity is said before an on, and only when its bin changes. A sustain pedal has to be in the notes' ends already.
 
-One instrument: programs and tracks are not said, drums are notes by their key. What differs from Magenta's trained
-models: all 128 pitches (theirs are the piano's 88) and no id for the end, which is a choice of the model here.
+One instrument: programs and tracks are not said, and what is decoded is played by the one program of the corpus (the
+piano where it has several). Drums are notes by their key, with offs, and are never transposed. What differs from
+Magenta's trained models: all 128 pitches (theirs are the piano's 88) and no id for the end, which is a choice of the
+model here.
 
 Legend: T tokens, E events (ons and offs).
 """
@@ -34,7 +36,20 @@ _WIDTH = 4
 
 @dataclass(frozen=True)
 class Performance:
-    """The tokenizer; it has no settings."""
+    """The tokenizer.
+
+    Attributes:
+        program: General MIDI program of decoded notes, 0 .. 127, -1 for a drum kit.
+
+    Raises:
+        ValueError: if the program is out of range.
+    """
+
+    program: int = 0
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.program <= 127:
+            raise ValueError(f"program {self.program} is outside -1 (drums) .. 127")
 
     @property
     def size(self) -> int:
@@ -63,14 +78,16 @@ class Performance:
 
     def to_json(self) -> str:
         """What a bundle stores."""
-        return json.dumps({"kind": "performance", "size": SIZE})
+        return json.dumps({"kind": "performance", "size": SIZE, "program": self.program})
 
     @classmethod
     def from_json(cls, text: str) -> Performance:
-        """The inverse of `to_json`. Raises ValueError if the text is of another vocabulary."""
-        if json.loads(text) != {"kind": "performance", "size": SIZE}:
+        """The inverse of `to_json`, a piano where none is said. Raises ValueError if it is of another vocabulary."""
+        found = json.loads(text)
+        program = found.pop("program", 0)
+        if found != {"kind": "performance", "size": SIZE} or not isinstance(program, int):
             raise ValueError(f"not the performance vocabulary of {SIZE} ids: {text[:80]!r}")
-        return cls()
+        return cls(program)
 
     def legal(self, ids: NDArray[np.int64], is_start: bool) -> NDArray[np.bool_]:
         """(T + 1, 390) what may be chosen before each token and behind the last: an off only of what sounds.
@@ -88,7 +105,9 @@ class Performance:
         return legal
 
     def transposed(self, ids: NDArray[np.int64], semitones: int) -> NDArray[np.int64]:
-        """Every pitch moved; unchanged where one would leave 0 .. 127."""
+        """Every pitch moved; unchanged where one would leave 0 .. 127, and where the pitches are drums."""
+        if self.program < 0:
+            return ids
         return transposed(ids, ids < TIME_SHIFT, ids % 128, semitones)
 
     def encode(self, score: Score) -> TimedTokens:
@@ -155,7 +174,7 @@ class Performance:
         for pitch, begun in sounding.items():
             for _ in range(len(begun)):
                 close(pitch)
-        return _score_of(rows, step)
+        return _score_of(rows, step, self.program)
 
 
 def _steps(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -163,12 +182,14 @@ def _steps(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.maximum(np.floor(seconds * STEPS_PER_S + 0.5), 0).astype(np.int64)
 
 
-def _score_of(rows: list[tuple[int, int, int, int]], end: int) -> Score:
+def _score_of(rows: list[tuple[int, int, int, int]], end: int, program: int) -> Score:
     on, off, pitch, velocity = np.array(sorted(rows), np.int64).reshape(-1, 4).T
     tempo_map = TempoMap.constant(120.0)
     notes = np.zeros(len(on), NOTE_DTYPE)
     notes["start_s"], notes["end_s"] = on / STEPS_PER_S, off / STEPS_PER_S
     notes["pitch"], notes["velocity"] = pitch, velocity
+    notes["program"], notes["drum"] = max(program, 0), program < 0
     for edge in ("start", "end"):
         notes[f"{edge}_beat"] = tempo_map.to_beats(notes[f"{edge}_s"])
-    return Score(notes, tempo_map, end / STEPS_PER_S, (Meter(0.0, 4, 4),), ("piano",))
+    name = "drums" if program < 0 else f"program {program}" if program else "piano"
+    return Score(notes, tempo_map, end / STEPS_PER_S, (Meter(0.0, 4, 4),), (name,))
