@@ -87,10 +87,11 @@ def test_two_steps(
     config: Experiment = load_experiment(ROOT / name).config
     small = [f"codec.source: {codec_folder}", "pieces: 3", "duration_s: 8", "features.num_bins: 24"]
     data = f"data={{recipe: smoke, overrides: {{{', '.join(small)}}}}}"
-    crop = "sequence.crop_s=1" if config.sequence.kind == "merged" else "sequence.length=64"
+    crop = ["sequence.crop_s=1"] if config.sequence.kind == "merged" else ["sequence.length=64"]
+    crop += ["sequence.context=32"] if hasattr(config.sequence, "context") else []
     model = ["sequence.voices=8"] if config.sequence.kind == "chorale" else []  # the music here has five instruments
     model += [f"model.{key}={value}" for key, value in SMALL.items() if key in type(config.model).model_fields]
-    run = train(str(ROOT / name), [data, crop, *SMOKE, *model], runs=tmp_path)
+    run = train(str(ROOT / name), [data, *crop, *SMOKE, *model], runs=tmp_path)
     assert (run / "bundle" / "model.safetensors").is_file()
 
 

@@ -47,7 +47,8 @@ def test_every_token_is_a_target_exactly_once(prepared: PreparedSet, context: in
         seconds[each.piece_id] += each.seconds
         notes[each.piece_id] += each.num_notes
         ends[each.piece_id] += int((each.row.merged.event_target == END).sum())
-        assert len(each.row.merged) <= 101 + context
+        # No position that training has not: a learned position or distance beyond it would be noise.
+        assert len(each.row.merged) <= 101
     assert found
     for piece in prepared.pieces("train"):
         score = prepared.score(piece)
@@ -165,7 +166,7 @@ def test_a_set_without_notes_is_an_error(prepared: PreparedSet, tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", [RemiConfig, PerformanceConfig, MusenetConfig])
 def test_every_target_is_legal_in_every_vocabulary(prepared: PreparedSet, kind: Any) -> None:
-    rows = kind(length=64, transpose=3).build(prepared)
+    rows = kind(length=64, transpose=0 if kind is PerformanceConfig else 3).build(prepared)
     for each in [*(rows.train_row(0, i) for i in range(20)), *(e.row for e in rows.evaluation("train"))]:
         batch = collate([[each]], rows.spec)
         legal = batch.legal_events(rows.vocabulary.size)
@@ -203,3 +204,42 @@ def test_musenet_rows_tell_instruments_and_where_a_token_stands(prepared: Prepar
 def test_performance_events_are_played_by_the_one_program_of_the_set() -> None:
     played = [PerformanceConfig().tokenizer(programs).program for programs in [(-1,), (33,), (0, 33), ()]]
     assert played == [-1, 33, 0, 0]
+
+
+def test_performance_events_of_a_set_with_drums_are_not_transposed(prepared: PreparedSet) -> None:
+    with pytest.raises(ValueError, match=r"sequence\.transpose=0"):
+        PerformanceConfig(transpose=3).tokenizer((0, -1))
+    PerformanceConfig(transpose=3).tokenizer((-1,))  # which the tokenizer leaves where they are
+
+
+def test_a_context_leaves_something_to_count() -> None:
+    with pytest.raises(ValueError, match=r"context \(64\) leaves nothing"):
+        RemiConfig(length=64, context=64)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_training_meets_the_end_as_often_as_the_data_has_it(prepared: PreparedSet, share: float) -> None:
+    rows = RemiConfig(length=32, start_share=share).build(prepared)
+    lengths = [len(ids) + 1 for ids, _ in rows.sequences("train")]
+    assert min(lengths) > 6 * 32  # a draw among full windows would meet it ten times too seldom
+    found = [rows.train_row(0, i).merged.event_target for i in range(3000)]
+    rate = sum(int((ids == END).sum()) for ids in found) / sum(int((ids != NO_TARGET).sum()) for ids in found)
+    wanted = (1 - share) * len(lengths) / sum(lengths)
+    assert 0.75 * wanted < rate < 1.3 * wanted
+
+
+def test_a_bundle_s_tokenizer_holds_for_other_sets(prepared: PreparedSet) -> None:
+    own = RemiConfig().build(prepared)
+    turned = Remi(tuple(reversed(own.vocabulary.programs)))
+    assert turned.size == own.vocabulary.size and turned != own.vocabulary
+    rows = RemiConfig().build(prepared, own.spec, turned)
+    assert rows.vocabulary == turned  # of equal size, so the ids would else have changed their meaning
+    other = Remi(tuple(range(100, 100 + len(own.vocabulary.programs))))
+    with pytest.raises(ValueError, match=r"programs .* are none of the bundle's"):
+        RemiConfig().build(prepared, own.spec, other)
+
+
+def test_any_tokenizer_s_rows_may_tell_instruments(prepared: PreparedSet) -> None:
+    told = {c.name for c in RemiConfig(instruments=True).build(prepared).spec.controls}
+    assert {"plays_drums", "plays_harp"} <= told
+    assert not any(c.name.startswith("plays_") for c in RemiConfig().build(prepared).spec.controls)

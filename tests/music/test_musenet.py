@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.musenet import INSTRUMENT_OF, START, WAIT, Musenet
 from lh_mm.music.score import Score, make_notes
+from lh_mm.music.tokenizer import decode_tokens
 
 TOKENS, TEMPO = Musenet(), TempoMap.constant(90.0)
 NOTE = st.tuples(
@@ -99,6 +100,18 @@ def test_what_was_decoded_survives_unchanged(rows: list[tuple[int, int, int, int
     assert len(decoded.notes) == first.num_notes
     assert second.ids.tolist() == first.ids.tolist()
     assert TOKENS.decode(second.ids, TEMPO).notes.tolist() == decoded.notes.tolist()
+
+
+def test_an_upbeat_stays_before_the_first_bar() -> None:
+    # A third of POP909's songs have notes before their beat 0: pressed onto it, they would be one chord, mostly merged.
+    score = score_of((-1.5, -1, 60, 80, 0), (-0.5, 0, 62, 80, 0), (0, 1, 64, 80, 0))
+    assert TOKENS.first_beat(score) == -4
+    tokens = TOKENS.encode(score)
+    assert [name for name in names(score) if "v80" in name] == ["piano:v80:60", "piano:v80:62", "piano:v80:64"]
+    assert tokens.num_merged == 0
+    assert tokens.times_s[0] == TEMPO.to_seconds(-4.0) and tokens.times_s[-1] == TEMPO.to_seconds(1.0)
+    back = decode_tokens(TOKENS, tokens.ids, TempoMap(TEMPO.beats + 4, TEMPO.seconds))
+    assert (back.notes["start_s"] == score.notes["start_s"]).all()
 
 
 def test_a_held_note_ends_where_it_begins_again() -> None:

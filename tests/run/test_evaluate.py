@@ -143,7 +143,9 @@ def test_an_unknown_setting_is_refused(evaluated: Path) -> None:
 def test_notes_alone_are_judged_beside_their_floor(tiny: tuple[str, ...], tmp_path: Path) -> None:
     small = [o for o in tiny if not o.startswith("sequence.")]
     experiment = str(asset("experiments/baseline/pop909_remi.yaml"))
-    run = train(experiment, [*small, "sequence.length=64", "trainer.max_minutes=null"], runs=tmp_path)
+    run = train(
+        experiment, [*small, "sequence.length=64", "sequence.context=32", "trainer.max_minutes=null"], runs=tmp_path
+    )
     text = evaluate(str(run), ["ngram_order=2"])
     evaluation = read_json(run / "evaluation.json")
     events = evaluation["likelihood"]["tasks"]["midi_only"]["events"]

@@ -30,9 +30,9 @@ from lh_mm.run.scores import scores_of
 from lh_mm.run.train import train
 
 SEQUENCES = {
-    "remi": "{kind: remi, length: 64}", "performance": "{kind: performance, length: 64}",
-    "musenet": "{kind: musenet, length: 64, structure: true}",
-    "miditok": "{kind: miditok, length: 64}", "mmm": "{kind: mmm, bars: 4, length: 512}",
+    "remi": "{kind: remi, length: 64, context: 32}", "performance": "{kind: performance, length: 64}",
+    "musenet": "{kind: musenet, length: 64, context: 32, structure: true}",
+    "miditok": "{kind: miditok, length: 64, context: 32}", "mmm": "{kind: mmm, bars: 4, length: 512}",
 }  # fmt: skip
 MODELS = {
     "musenet": "{kind: musenet, layers: 1, dim: 32, heads: 2, max_positions: 65}",

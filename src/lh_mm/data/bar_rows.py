@@ -63,8 +63,8 @@ class MmmConfig(Config):
     transpose: int = Field(0, ge=0, le=11)
     """Training windows are moved by up to so many semitones either way, drums never."""
 
-    def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None) -> BarRows:
-        return BarRows(prepared, self, parent)
+    def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None, known: Mmm | None = None) -> BarRows:
+        return BarRows(prepared, self, parent, known)
 
 
 @dataclass(frozen=True)

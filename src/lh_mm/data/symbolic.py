@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lh_mm.core.config import Config
 from lh_mm.core.streams import Row, SequenceSpec, StreamSpec
@@ -39,18 +39,28 @@ class _Windows(Config, ABC):
     """What windows of all tokenizers have."""
 
     length: int = Field(1024, ge=8)
-    """Tokens of a window."""
+    """Tokens of a window, those of `context` included: evaluation goes nowhere that training has not been."""
     context: int = Field(0, ge=0)
-    """Tokens before a window that evaluation shows without counting them."""
+    """Tokens at the begin of a window in mid-piece that evaluation shows without counting them; less than `length`."""
     transpose: int = Field(0, ge=0, le=11)
     """Training windows are moved by up to so many semitones either way, drums never; key is then not said."""
     start_share: float = Field(0.1, ge=0, le=1)
     """Share of the windows that begin where the piece does."""
     control_dropout: float = Field(0.2, ge=0, le=1)
     """Share of each control left out."""
+    instruments: bool = False
+    """Whether BOS says which of MuseNet's ten instruments play, in words for a model that reads them."""
 
-    def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None) -> TokenRows:
-        return TokenRows(prepared, self, parent)
+    @model_validator(mode="after")
+    def _some_count(self) -> _Windows:
+        if self.context >= self.length:
+            raise ValueError(f"context ({self.context}) leaves nothing of length ({self.length}) to count")
+        return self
+
+    def build(
+        self, prepared: PreparedSet, parent: SequenceSpec | None = None, known: Tokenizer | None = None
+    ) -> TokenRows:
+        return TokenRows(prepared, self, parent, known)
 
     @property
     def own_streams(self) -> tuple[StreamSpec, ...]:
@@ -60,7 +70,7 @@ class _Windows(Config, ABC):
     @property
     def own_controls(self) -> Mapping[str, Sequence[str]]:
         """Controls beside those of the set, with their values."""
-        return {}
+        return dict.fromkeys(INSTRUMENT_CONTROLS, ("no", "yes")) if self.instruments else {}
 
     @abstractmethod
     def tokenizer(self, programs: tuple[int, ...]) -> Tokenizer:
@@ -91,6 +101,8 @@ class PerformanceConfig(_Windows):
     kind: Literal["performance"] = "performance"
 
     def tokenizer(self, programs: tuple[int, ...]) -> Performance:
+        if self.transpose and -1 in programs and len(programs) > 1:
+            raise ValueError("performance events do not tell drums from pitches: set sequence.transpose=0 for this set")
         return Performance(programs[0] if len(programs) == 1 else 0)
 
 
@@ -106,10 +118,6 @@ class MusenetConfig(_Windows):
     @property
     def own_streams(self) -> tuple[StreamSpec, ...]:
         return (StreamSpec("structure", "structure", dim=2),) if self.structure else ()
-
-    @property
-    def own_controls(self) -> Mapping[str, Sequence[str]]:
-        return dict.fromkeys(INSTRUMENT_CONTROLS, ("no", "yes")) if self.instruments else {}
 
     def tokenizer(self, programs: tuple[int, ...]) -> Musenet:
         return Musenet()
@@ -145,11 +153,24 @@ class ChoraleConfig(_Windows):
 
 @dataclass(frozen=True)
 class TokenRows(NoteRows):
-    """A row source, see `rows.py`; raises ValueError too where the set's instruments are not those of the parent."""
+    """A row source, see `rows.py`.
+
+    Attributes:
+        known: the tokenizer of a bundle, whose ids then hold.
+
+    Raises:
+        ValueError: the set's instruments are not among those of the bundle.
+    """
 
     config: _Windows
+    known: Tokenizer | None = None
 
     def __post_init__(self) -> None:
+        theirs = getattr(self.known, "programs", None)
+        if theirs is not None and (strange := [p for p in self._programs if p not in theirs]):
+            raise ValueError(
+                f"{self.prepared.path}: programs {strange} (-1 is drums) are none of the bundle's, {list(theirs)}"
+            )
         if self.parent is not None and self.parent.event_vocabulary_size != self.vocabulary.size:
             raise ValueError(
                 f"{self.prepared.path}: {self.vocabulary.size} ids with its instruments, "
@@ -160,8 +181,11 @@ class TokenRows(NoteRows):
     @cached_property
     def vocabulary(self) -> Tokenizer:
         """The tokenizer; travels in the bundle. Tracks are the set's programs, in the order of tracks."""
-        programs = dict.fromkeys(program for piece in self.prepared.pieces() for program in piece.programs)
-        return self.config.tokenizer(tuple(programs))
+        return self.config.tokenizer(self._programs) if self.known is None else self.known
+
+    @property
+    def _programs(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(program for piece in self.prepared.pieces() for program in piece.programs))
 
     @property
     def _own_streams(self) -> tuple[StreamSpec, ...]:
@@ -177,7 +201,9 @@ class TokenRows(NoteRows):
         piece = self._drawn_piece(rng)
         tokens = self._tokens(piece)
         room = max(0, len(tokens) - self.config.length)
-        start = 0 if rng.random() < self.config.start_share else int(rng.integers(0, room + 1))
+        # Begins that would leave the window short are moved back to the last one, or END were hardly ever a target: it
+        # stands in the last window alone, which a draw among all full windows of a long piece never meets.
+        start = 0 if rng.random() < self.config.start_share else min(room, int(rng.integers(0, max(1, len(tokens)))))
         start -= start % self.vocabulary.period
         shift = int(rng.integers(-self.config.transpose, self.config.transpose + 1))
         keep = self._kept_controls(rng)
@@ -218,17 +244,20 @@ class TokenRows(NoteRows):
         return self._cache[piece.id]
 
     def _windows(self, split: Split) -> list[tuple[PieceInfo, int, int]]:
-        """Windows side by side that hold every token of a split once."""
-        length = max(1, self.config.length // self.vocabulary.period) * self.vocabulary.period
+        """What windows count, from first to last: every token of a split once, the first window's context too."""
+        period = self.vocabulary.period
+        length = max(1, self.config.length // period) * period
+        hop = max(1, (self.config.length - self.config.context) // period) * period
         return [
-            (piece, start, min(start + length, len(self._tokens(piece))))
+            (piece, start, min(start + (hop if start else length), count))
             for piece in self._pieces(split)
-            for start in range(0, len(self._tokens(piece)), length)
+            if (count := len(self._tokens(piece)))
+            for start in (0, *range(length, count, hop))
         ]
 
     def _window_row(self, piece: PieceInfo, start: int, end: int) -> Row:
         shown = max(0, start - self.config.context)
-        return self._row(piece, start, end, shown - shown % self.vocabulary.period)
+        return self._row(piece, start, end, shown + -shown % self.vocabulary.period)
 
     def _row(
         self,

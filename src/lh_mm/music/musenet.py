@@ -117,20 +117,20 @@ class Musenet:
     def encode(self, score: Score) -> TimedTokens:
         """Tokens of a score on its own beats; of equal notes at one time the longest, and none shorter than a unit.
 
-        A note that is still held when the same one begins again ends there.
+        They begin at `first_beat`. A note that is still held when the same one begins again ends there.
         """
-        notes = score.notes
+        notes, first = score.notes, self.first_beat(score)
         names = np.array([INSTRUMENTS.index(name) for name in INSTRUMENT_OF])
         instrument = np.where(notes["drum"], 9, names[np.minimum(notes["program"], 127)])
-        on = np.maximum(np.rint(notes["start_beat"] * UNITS_PER_BEAT), 0).astype(np.int64)
-        off = np.maximum(np.rint(notes["end_beat"] * UNITS_PER_BEAT).astype(np.int64), on + 1)
+        on = np.rint((notes["start_beat"] - first) * UNITS_PER_BEAT).astype(np.int64)
+        off = np.maximum(np.rint((notes["end_beat"] - first) * UNITS_PER_BEAT).astype(np.int64), on + 1)
         pitch = notes["pitch"].astype(np.int64)
         order = np.lexsort([-off, pitch, instrument, on])
         on, off, pitch, instrument = on[order], off[order], pitch[order], instrument[order]
-        first = np.ones(len(on), bool)
-        first[1:] = (np.diff(on) != 0) | (np.diff(instrument) != 0) | (np.diff(pitch) != 0)
-        velocity = notes["velocity"].astype(np.int64)[order][first]
-        on, off, pitch, instrument = on[first], off[first], pitch[first], instrument[first]
+        longest = np.ones(len(on), bool)
+        longest[1:] = (np.diff(on) != 0) | (np.diff(instrument) != 0) | (np.diff(pitch) != 0)
+        velocity = notes["velocity"].astype(np.int64)[order][longest]
+        on, off, pitch, instrument = on[longest], off[longest], pitch[longest], instrument[longest]
         voice = np.lexsort([on, pitch, instrument])  # each note before the next of its own
         same = (np.diff(instrument[voice]) == 0) & (np.diff(pitch[voice]) == 0)
         off[voice[:-1][same]] = np.minimum(off[voice[:-1][same]], on[voice[1:][same]])
@@ -150,8 +150,13 @@ class Musenet:
         ids[ends - 1] = tokens
         ids = np.concatenate([np.array([START], np.int32), ids])
         moved = np.where((ids >= WAIT) & (ids < START), ids - WAIT + 1, 0)
-        times_s = score.tempo_map.to_seconds(np.cumsum(moved) / UNITS_PER_BEAT)
+        times_s = score.tempo_map.to_seconds(first + np.cumsum(moved) / UNITS_PER_BEAT)
         return TimedTokens(ids, times_s, len(on), len(notes) - len(on))
+
+    def first_beat(self, score: Score) -> float:
+        """The beat at which tokens begin: 0, or whole bars of four before it where notes stand there."""
+        start = float(score.notes["start_beat"].min()) if len(score.notes) else 0.0
+        return float(min(0.0, 4 * np.floor(np.rint(start * UNITS_PER_BEAT) / (4 * UNITS_PER_BEAT))))
 
     def decode(self, ids: ArrayLike, tempo_map: TempoMap, problems: dict[str, int] | None = None) -> Score:
         """A score with a track for each instrument that plays.
@@ -161,7 +166,7 @@ class Musenet:
 
         Args:
             ids: (T,) tokens.
-            tempo_map: seconds of the beats.
+            tempo_map: seconds of the beats, counted from where the tokens begin.
             problems: where to count ends of no note (`off_silent`).
 
         Raises:

@@ -100,7 +100,7 @@ def first_beat(tokenizer: Vocabulary, score: Score) -> float:
     """The beat at which a piece's tokens begin: 0, or the bar line before notes that stand before it."""
     if isinstance(tokenizer, Remi):
         return float(tokenizer.encode(score).first_bar * tokenizer.beats_per_bar)
-    return tokenizer.first_beat(score) if isinstance(tokenizer, MidiTok) else 0.0
+    return tokenizer.first_beat(score) if isinstance(tokenizer, MidiTok | Musenet) else 0.0
 
 
 def decode_tokens(

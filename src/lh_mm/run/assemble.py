@@ -20,7 +20,7 @@ from lh_mm.run.bundle import Bundle
 from lh_mm.run.experiment import Experiment
 from lh_mm.run.prepare import prepare, prepare_folder
 from lh_mm.run.runs import find_bundle
-from lh_mm.systems.adapters import adapt
+from lh_mm.systems.adapters import AdapterConfig, adapt
 from lh_mm.systems.trainer import TrainerConfig, faster_precision
 
 
@@ -64,9 +64,9 @@ def assemble(config: Experiment) -> Prepared:
     elif isinstance(held := getattr(model, "code_vectors", None), CodeVectors):
         _take_vectors(held, dataset)
     if config.lora is not None:
-        if parent is None and getattr(config.model, "pretrained", None) is None:
-            raise ConfigError("experiment", ["lora: adapts a trained model; say which with init_from"])
-        adapt(model, config.lora)
+        lora = config.lora if parent is not None else _lora_of_text(config, config.lora)
+        config = config.model_copy(update={"lora": lora})
+        adapt(model, lora)
     freeze(model, config.freeze)
     return Prepared(config, dataset, source, model, parent)
 
@@ -94,6 +94,18 @@ def freeze(model: torch.nn.Module, parts: Sequence[str]) -> None:
         problems.append("freeze: nothing is left to train")
     if problems:
         raise ConfigError("experiment", problems)
+
+
+def _lora_of_text(config: Experiment, lora: AdapterConfig) -> AdapterConfig:
+    """Adapters of a text model that learns music; what is new to it is trained whole, or it would stay as drawn.
+
+    Raises:
+        ConfigError: there is no trained model to adapt.
+    """
+    if getattr(config.model, "pretrained", None) is None:
+        raise ConfigError("experiment", ["lora: adapts a trained model; say which with init_from"])
+    whole = tuple(dict.fromkeys([*lora.whole, "event_embedding", "header_embedding"]))
+    return lora.model_copy(update={"whole": whole})
 
 
 def _take_vectors(held: CodeVectors, dataset: PreparedSet) -> None:

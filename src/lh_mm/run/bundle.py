@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,13 @@ from lh_mm.audio.features import ConstantQConfig, LogMelConfig, read_features
 from lh_mm.core.config import Config, ConfigError, validate
 from lh_mm.core.files import atomic_folder, read_json, write_json
 from lh_mm.core.streams import SequenceSpec
-from lh_mm.data.bar_rows import BarRows
+from lh_mm.data.mixture import MergedConfig
 from lh_mm.data.prepared import PreparedSet
 from lh_mm.data.rows import RowSource, SequenceConfig
 from lh_mm.models.base import SequenceModel
 from lh_mm.models.encodec import SAFE_NAME, EncodecCodec, EncodecConfig
 from lh_mm.models.load import CONFIG_NAME, load_codec, save_codec
 from lh_mm.models.rvq_codec import RvqCodec
-from lh_mm.music.mmm import Mmm
 from lh_mm.music.tokenizer import Vocabulary, read_tokenizer
 from lh_mm.music.vocabulary import EventVocabulary
 from lh_mm.run.experiment import Experiment
@@ -144,10 +143,12 @@ class Bundle:
         Raises:
             ValueError: the set cannot be read in them.
         """
-        source = (sequence or self.experiment.sequence).build(dataset, self.spec)
-        if isinstance(source, BarRows) and isinstance(self.vocabulary, Mmm):
-            return replace(source, known=self.vocabulary)
-        return source
+        found = sequence or self.experiment.sequence
+        if isinstance(found, MergedConfig):
+            return found.build(dataset, self.spec)
+        if found.kind != json.loads(self.vocabulary.to_json())["kind"]:
+            raise ValueError(f"sequence.kind: '{found.kind}', but bundle '{self.manifest['name']}' has other tokens")
+        return found.build(dataset, self.spec, self.vocabulary)  # type: ignore[arg-type]
 
     @property
     def features(self) -> LogMelConfig | ConstantQConfig | None:
