@@ -187,3 +187,16 @@ def test_sinusoids_are_the_timing_signal_of_the_transformer() -> None:
     assert torch.allclose(signal[:, 0], torch.arange(50.0).sin(), atol=1e-5)
     assert torch.allclose(signal[:, 7], (torch.arange(50.0) * 1e-4).cos(), atol=1e-5)
     assert signal.shape == (50, 8)
+
+
+@pytest.mark.parametrize("shape", [{}, {"layers": 5, "attention_dim": 256, "ff_dim": 1024, "max_distance": 512}])
+def test_an_untrained_model_knows_nothing(shape: dict[str, int]) -> None:
+    # With the embedding as its head, as in the authors' code, it would bet on the last token again: 10 nats.
+    spec = SequenceSpec((StreamSpec("midi", "midi", 388),), 24.0, merged=False, controls=SPEC.controls)
+    torch.manual_seed(0)
+    model = MusicTransformerConfig.model_validate(shape).build(spec).eval()
+    ids = np.random.default_rng(0).integers(0, 388, 400).tolist()
+    batch = collate([[row(ids)]], spec)
+    with torch.no_grad():
+        sums = head_sums(model, batch)
+    assert float(sums.event_nats / sums.event_count) == pytest.approx(np.log(390), abs=0.15)

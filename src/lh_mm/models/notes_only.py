@@ -1,4 +1,4 @@
-"""What transformers for notes alone share: one head that is the embedding, no sound, places, and what a query sees.
+"""What transformers for notes alone share: a head that is the embedding by default, places, what a query sees.
 
 Shapes: B rows, L positions, K keys, D width, V event ids.
 """
