@@ -21,7 +21,20 @@ from lh_mm.music.bars import (
     window_starts,
     without_overlaps,
 )
-from lh_mm.music.mmm import BAR_END, FILL_END, FILL_IN, FILL_START, FIRST, PIECE_START, SIZE, Mmm, filled, in_order
+from lh_mm.music.mmm import (
+    BAR_END,
+    BAR_START,
+    FILL_END,
+    FILL_IN,
+    FILL_START,
+    FIRST,
+    PIECE_START,
+    SIZE,
+    TRACK_START,
+    Mmm,
+    filled,
+    in_order,
+)  # fmt: skip
 from lh_mm.music.mmm_grammar import MmmGrammar
 from lh_mm.music.mmm_limits import Limits
 from lh_mm.music.score import Meter, Score, make_notes
@@ -123,6 +136,21 @@ def test_every_token_is_legal_and_what_is_drawn_can_be_read(
         grammar.push(drawn[-1])
     back, _ = Mmm().decode(drawn, LINES)  # no problem in any of them
     assert len(back.tracks) == len(grammar.tracks)
+
+
+def test_what_is_drawn_may_be_kept_from_leaving_bars_open() -> None:
+    # A new track's open bars would be filled behind it, where nobody looks for them.
+    window = Window((track(38, (0, 24, 40), (90, 100, 43)),), LINES)
+    given = Mmm().encode(window, [(0, 1)], fill=False).ids.tolist()
+    assert FILL_IN in given
+    grammar = MmmGrammar(Limits(tuple(LINES.tolist()), may_open=False), given=len(given))
+    for token in [*given, TRACK_START, FIRST["INST"] + 3, BAR_START]:
+        grammar.push(token)
+    assert not grammar.mask()[FILL_IN] and grammar.mask()[BAR_END]
+    open_too = MmmGrammar(Limits(tuple(LINES.tolist())), given=len(given))
+    for token in [*given, TRACK_START, FIRST["INST"] + 3, BAR_START]:
+        open_too.push(token)
+    assert open_too.mask()[FILL_IN]
 
 
 def test_tokens_by_hand() -> None:

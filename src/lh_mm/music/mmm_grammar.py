@@ -94,7 +94,8 @@ class MmmGrammar(TokenGrammar):
                         mask[FIRST[name] : following] = True
             case "bar":
                 self._mask_events(mask, BAR_END)
-                mask[FILL_IN] = self._order == (0, -1) and self._now == self._begin
+                may_open = self.limits.may_open or self._given > 0
+                mask[FILL_IN] = may_open and self._order == (0, -1) and self._now == self._begin
             case "fill_in":
                 mask[BAR_END] = True
             case "bar_end":

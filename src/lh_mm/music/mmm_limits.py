@@ -17,12 +17,14 @@ class Limits:
         max_tracks: no further track begins behind so many.
         max_polyphony: hard cap of the notes of a track that sound at once.
         max_notes: hard cap of the notes that begin in one bar of a track.
+        may_open: whether what is drawn, not given, may leave a bar open to be filled at the end.
     """
 
     lines: tuple[int, ...] | None = None
     max_tracks: int = 16
     max_polyphony: int | None = None
     max_notes: int | None = None
+    may_open: bool = True
 
     def __post_init__(self) -> None:
         if self.lines is not None and len(self.lines) - 1 not in BAR_COUNTS:

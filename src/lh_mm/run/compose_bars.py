@@ -52,12 +52,19 @@ class BarAsk:
         controls: of the piece.
         sampling: how tokens are drawn.
         seed: of the draws.
+        parts: which part of the whole this is, so that no two have their draws in common.
     """
 
     options: NoteOptions
     controls: Mapping[str, str | None]
     sampling: Sampling
     seed: int
+    parts: tuple[int, ...] = ()
+
+    def seed_of(self, *part: int) -> int:
+        """The seed of one window."""
+        path = [*self.parts, *part]  # its length is told, too: numpy takes 3 and 3, 0 for the same
+        return int(np.random.SeedSequence([self.seed % 2**32, len(path), *path]).generate_state(1)[0])
 
 
 def fill_bars(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> tuple[Score, int]:
@@ -72,21 +79,24 @@ def fill_bars(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> tuple[S
     if not len(bars) or bars[0] < 0:
         raise ValueError(f"bars should be one or more from 0 on, got {bars[0] if len(bars) else 'none'}")
     sequence: Any = bundle.experiment.sequence
-    length, drawn = int(sequence.bars), 0
-    hop, behind = max(1, length // 2), len(bar_lines(score)) - 2 - bars[-1]  # bars that stand after all of these
-    for number, at in enumerate(range(bars[0], bars[-1] + 1, hop)):
-        todo = range(at, min(at + hop, bars[-1] + 1))
-        room = length - len(todo)
-        after = max(0, min(room // 2, behind)) if todo[-1] == bars[-1] else 0  # what is yet to be replaced is not heard
-        first = max(0, at - (room - after))
+    length, drawn, at, number = int(sequence.bars), 0, bars[0], 0
+    behind = max(0, len(bar_lines(score)) - 2 - bars[-1])  # bars that stand after all of these
+    while at <= bars[-1]:
+        first = max(0, at - length // 2)
+        # All of the window's bars from `at` on are written at once: what is yet to be replaced must not be heard.
+        todo = range(at, min(first + length, bars[-1] + 1))
+        if todo[-1] == bars[-1]:
+            room = length - len(todo)
+            first = max(0, at - (room - min(room // 2, behind)))
         window, keys = window_of(score, first, length), track_keys(score)
         open_tracks = [i for i, (track, _) in enumerate(keys) if not options.tracks or track in options.tracks]
         holes = tuple((track, bar - first) for track in open_tracks for bar in todo)
         told = tuple(options.attributes if i in open_tracks else {} for i in range(len(keys)))
         job = WindowJob(
             window, holes, told, None, ask.controls, _from(score.tempo_map, window.first_beat), options.max_polyphony,
-            options.max_notes, ask.seed * 997 + number,
+            options.max_notes, ask.seed_of(1, number),
         )  # fmt: skip
+        at, number = todo[-1] + 1, number + 1
         (made,), _ = fill_windows(bundle, [job], ask.sampling, tries=options.tries)
         score, drawn = put_back(score, window, made.fills, keys), drawn + made.num_drawn
     end_s = float(
@@ -123,7 +133,8 @@ def add_tracks(bundle: Bundle, score: Score | None, tempo_map: TempoMap, ask: Ba
         num_bars = len(bar_lines(score)) - 1
         score, drawn = add_track(score, made.tracks[0], window.first_beat), drawn + made.num_drawn
         if num_bars > length and len(made.tracks[0].notes):  # further windows hear the first one
-            own = replace(ask, options=replace(ask.options, tracks=(len(score.tracks) - 1,)))
+            only = replace(ask.options, tracks=(len(score.tracks) - 1,))
+            own = replace(ask, options=only, parts=(*ask.parts, number))
             score, more = fill_bars(bundle, score, range(length, num_bars), own)
             drawn += more
     return score, drawn
@@ -134,7 +145,7 @@ def _one(
 ) -> WindowMade:
     job = WindowJob(
         window, new_track=new, controls=ask.controls, tempo_map=tempo_map, max_polyphony=ask.options.max_polyphony,
-        max_notes=ask.options.max_notes, seed=ask.seed * 997 + n,
+        max_notes=ask.options.max_notes, seed=ask.seed_of(0, n),
     )  # fmt: skip
     return fill_windows(bundle, [job], ask.sampling, tries=ask.options.tries)[0][0]
 

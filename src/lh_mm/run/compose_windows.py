@@ -149,7 +149,12 @@ def _plan(mmm: Mmm, job: WindowJob, length: int, attempt: int, masked: bool) -> 
         instrument, attributes = job.new_track
         ids += [TRACK_START, FIRST["INST"] + instrument, *told_ids(attributes)]
         max_tracks = len(order) + 1
-    limits = Limits(tuple(window.lines.tolist()), max_tracks, job.max_polyphony, job.max_notes)
+    # A bar left open in a new track would be filled behind it, out of reach: it is written where it stands. Without a
+    # mask what training shows is no mistake, open bars and further tracks included.
+    limits = Limits(
+        tuple(window.lines.tolist()), max_tracks if masked else Limits.max_tracks, job.max_polyphony, job.max_notes,
+        may_open=not masked,
+    )  # fmt: skip
     request = TokenRequest(
         np.array(ids, np.int64), max_tokens=max(8, length - len(ids) - 3 * window.num_bars), tempo_map=job.tempo_map,
         limits=limits, masked=masked, controls=job.controls, seed=job.seed * 101 + attempt,

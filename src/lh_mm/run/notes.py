@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from lh_mm.generate.sampling import Sampling
 from lh_mm.music.bar_score import bars_between
@@ -43,7 +46,7 @@ def make_notes(
             By default what the input allows.
         score: notes to read.
         duration_s: length of the whole.
-        prompt_s: continue: how much of the input is kept, by default all.
+        prompt_s: continue: how much of the input is kept, by default all; with MMM's tokens the bars that end by then.
         hole_s: infill: start and end; every bar it touches is written anew.
         controls: of the piece, by name.
         sampling: how tokens are drawn.
@@ -103,13 +106,29 @@ def _bars(
         return fill_bars(bundle, score, bars_between(score, *hole_s), ask)
     kept_s = _kept_s(score, prompt_s)
     assert score is not None
-    score = score if prompt_s is None else score.crop(0.0, kept_s)
-    begun = len(bar_lines(score)) - 1
+    score, begun = (score, len(bar_lines(score)) - 1) if prompt_s is None else _whole_bars(score, kept_s)
     until_s = kept_s + CONTINUE_S if duration_s is None else duration_s
     end = bars_between(score, 0.0, until_s)[-1] + 1
     if end <= begun:
         raise ValueError(f"--seconds {until_s:g} leaves no bar to continue behind {kept_s:g} s")
     return fill_bars(bundle, score, range(begun, end), ask)
+
+
+def _whole_bars(score: Score, kept_s: float) -> tuple[Score, int]:
+    """The notes of the bars that end by `kept_s`, those that are held beyond in full, and how many bars these are.
+
+    Raises:
+        ValueError: not even one bar ends by then.
+    """
+    lines = bar_lines(score)
+    begun = int(np.searchsorted(lines, float(score.tempo_map.to_beats(kept_s)) + 1e-6, side="right")) - 1
+    if begun < 1:
+        raise ValueError(f"--prompt-s {kept_s:g} holds no whole bar, and MMM's tokens go on bar by bar")
+    notes = score.notes[score.notes["start_beat"] < lines[begun] - 1e-6]
+    if not len(notes):
+        raise ValueError(f"--prompt-s {kept_s:g} holds no note")
+    end_s = float(max(score.tempo_map.to_seconds(lines[begun]), notes["end_s"].max()))
+    return replace(score, notes=notes, duration_s=end_s), begun
 
 
 def _kept_s(score: Score | None, prompt_s: float | None) -> float:
