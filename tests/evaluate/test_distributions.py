@@ -1,4 +1,4 @@
-"""Shared areas, copied runs and controls, by cases whose answer is known."""
+"""Shared areas of distributions, by cases whose answer is known."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from lh_mm.core.clock import TempoMap
-from lh_mm.data.symbolic import MidiTokConfig, MusenetConfig, PerformanceConfig, RemiConfig
-from lh_mm.evaluate.distributions import CopyIndex, agreement, feature_values, note_codes, overlap_areas
+from lh_mm.evaluate.distributions import feature_values, overlap_areas
 from lh_mm.music.score import Score, make_notes
-from lh_mm.music.tokenizer import decode_tokens
 
 TEMPO = TempoMap.constant(120.0)
 
@@ -29,6 +27,9 @@ def test_features_are_counted_on_sixteenths() -> None:
     assert sorted(values["pitch"].tolist()) == [60, 61, 64]
     assert sorted(values["pitch_class"].tolist()) == [0, 1, 4]
     assert sorted(values["duration"].tolist()) == [2, 4, 4]
+    assert values["drum"].tolist() == [36]
+    assert feature_values(score_of((0, 0.01, 60)))["duration"].tolist() == [1]  # nothing shorter can be written
+    assert "notes_a_bar" not in feature_values(score_of((0, 1, 60)), beats_per_bar=None)
     assert values["onset_interval"].tolist() == [8, 8]
     assert values["notes_a_bar"].tolist() == [3, 1]
     assert all(len(v) == 0 for v in feature_values(score_of()).values())
@@ -44,62 +45,16 @@ def test_areas_are_one_for_equal_and_nought_for_disjoint_music() -> None:
     half = overlap_areas([melody([60, 60, 60, 60])], [melody([60, 60, 61, 61])], ["x"])
     assert half["pitch"].value == pytest.approx(0.5)
     assert "pitch" not in overlap_areas([score_of(drums=(0.0, 1.0))], [a], ["x"])
+    assert overlap_areas([score_of(drums=(0.0, 1.0))], [score_of(drums=(0.0, 2.0))], ["x"])["drum"].value == 1.0
 
 
-def test_the_longest_copied_run_is_found() -> None:
+def test_an_interval_of_areas_holds_its_value() -> None:
+    # Areas of resampled pieces are smaller than that of all: percentiles of them would lie below it.
     rng = np.random.default_rng(0)
-    train = [melody(rng.integers(30, 90, 200).tolist()) for _ in range(5)]
-    index = CopyIndex(train)
-    assert index.longest(train[2]) == 200
-    copied = train[3].notes["pitch"][40:77].astype(int).tolist()
-    made = melody([100, 101, 102, *copied, 103, 104], start=8.0)  # at another time, between other notes
-    # The last copied note is followed by another interval only if the rhythm changes: here it does not.
-    assert index.longest(made) == 37
-    assert index.longest(melody([100, 101, 102])) == 0
-    assert index.longest(score_of()) == 0
-    assert CopyIndex([]).longest(made) == 0
-    faster = score_of(*((i * 0.25, i * 0.25 + 0.25, p) for i, p in enumerate(copied)))
-    assert index.longest(faster) <= 1
-    drums = CopyIndex([score_of(drums=(0.0, 1.0, 2.0))])
-    assert drums.longest(score_of((0, 1, 36), (1, 2, 36), (2, 3, 36))) == 0
-
-
-@pytest.mark.parametrize("kind", [RemiConfig, PerformanceConfig, MusenetConfig, MidiTokConfig])
-@pytest.mark.parametrize("program", [-1, 0, 32])
-def test_what_tokens_bring_back_is_a_copy(kind: type[RemiConfig], program: int) -> None:
-    # Of one instrument, for performance events say none: a drum that came back as a piano would be copied from nowhere.
-    notes = [
-        {"start_beat": i / 2, "end_beat": i / 2 + 0.25, "pitch": 36 + i % 7, "program": max(program, 0),
-         "drum": program < 0}
-        for i in range(40)
-    ]  # fmt: skip
-    score = Score(make_notes(notes, TEMPO), TEMPO, 10.0)
-    tokenizer = kind().tokenizer((program,))
-    back = decode_tokens(tokenizer, tokenizer.encode(score).ids, TEMPO)
-    assert CopyIndex([score]).longest(back) == 40
-    assert (back.notes["program"] == max(program, 0)).all() and (back.notes["drum"] == (program < 0)).all()
-
-
-def test_chords_are_coded_by_onset_and_pitch() -> None:
-    codes = note_codes(score_of((0, 1, 64), (0, 1, 60), (1, 2, 62)))
-    assert codes.tolist() == [60 + 256 * 4, 64 + 256 * 4, 62]
-
-
-def test_agreement_of_requests_and_results() -> None:
-    exact = agreement([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6])
-    assert exact is not None
-    assert (exact.exact, exact.within_one, exact.spearman) == (1.0, 1.0, pytest.approx(1.0))
-    off = agreement([1, 2, 3, 4], [2, 3, 4, 6])
-    assert off is not None
-    assert (off.exact, off.within_one, off.mean_error) == (0.0, 0.75, 1.25)
-    flat = agreement([1, 1], [1, 2])
-    assert flat is not None
-    assert flat.spearman is None
-    assert agreement([], []) is None
-    rng = np.random.default_rng(0)
-    asked = rng.integers(0, 10, 400)
-    followed = agreement(asked.tolist(), (asked + rng.integers(-1, 2, 400)).tolist())
-    assert followed is not None
-    assert followed.spearman is not None
-    assert followed.spearman > 0.9
-    assert followed.chance_spearman == pytest.approx(0.0, abs=0.15)
+    sides = [[melody(rng.integers(40, 80, 12).tolist()) for _ in range(24)] for _ in range(2)]
+    areas = overlap_areas(*sides, [str(i) for i in range(24)])
+    assert areas["pitch"].low < areas["pitch"].value < areas["pitch"].high
+    features = [areas[name].value for name in areas if name != "mean"]
+    assert areas["mean"].value == pytest.approx(np.mean(features))
+    assert areas["mean"].low < areas["mean"].value
+    assert overlap_areas([], [], []) == {}

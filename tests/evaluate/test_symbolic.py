@@ -9,6 +9,7 @@ import pytest
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.evaluate.symbolic import (
+    drum_pattern_consistency,
     empty_measure_rate,
     groove_consistency,
     measures,
@@ -43,6 +44,20 @@ def test_two_identical_bars_are_one_and_in_muspys_convention_less() -> None:
     assert "16/bar" in muspy.grid and "4/beat" in muspy.grid
     short = piece(*QUARTERS[:-1], (7.0, 7.5, 60))
     assert groove_consistency(short, convention="muspy").value == 1.0  # nothing ends on the bar line
+
+
+def test_drums_are_on_quarters_or_on_thirds_of_beats() -> None:
+    def of(*beats: float) -> float:
+        return drum_pattern_consistency(piece((0.1, 1.0, 60), drums=tuple((b, b + 0.1, 36) for b in beats))).value
+
+    assert of(0.0, 0.25, 0.5, 1.75) == 1.0
+    assert of(0.0, 1 / 3, 2 / 3, 4 / 3) == 1.0
+    assert of(0.0, 0.25, 1 / 3, 2 / 3) == 0.75  # thirds have three of them
+    assert of(0.0, 1 / 12) == 0.5
+    assert math.isnan(of())
+    assert drum_pattern_consistency(piece(drums=((0.02, 0.1, 36),))).value == 1.0  # played, nearest step
+    with pytest.raises(ValueError, match="divisible by 12"):
+        drum_pattern_consistency(piece(), steps_per_beat=4)
 
 
 def test_groove_depends_on_the_grid_and_hears_drums() -> None:
@@ -100,7 +115,9 @@ def test_note_f1_by_hand() -> None:
 
 def test_every_figure_says_how_it_was_taken() -> None:
     rows = [measure.to_dict() for measure in measures(piece(*QUARTERS))]
-    assert len({row["name"] for row in rows}) == len(rows) == 10
+    assert len({row["name"] for row in rows}) == len(rows) == 11
     assert all(row["note"] or row["grid"] != "none" for row in rows)
-    assert all(np.isfinite(row["value"]) for row in rows)
+    assert [row["name"] for row in rows if not np.isfinite(row["value"])] == ["drum_pattern_consistency"]  # no drums
+    free = [measure.to_dict() for measure in measures(piece(*QUARTERS), has_beats=False)]
+    assert free and all(row["grid"] == "none" for row in free)
     assert notes_per_second(piece(*QUARTERS)).value == pytest.approx(1.0)

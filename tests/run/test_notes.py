@@ -266,7 +266,9 @@ def test_what_is_composed_is_judged_beside_the_data(bundles: dict[str, Bundle], 
     made = evaluation["symbolic"]
     assert made["illegal"] == 0
     assert set(made["generated"]) == set(made["data"])
-    assert 0 <= made["overlap_mean"] <= 1
+    for overlap in (made["overlap_mean"], made["overlap_data_mean"]):
+        assert 0 <= overlap["low"] <= overlap["value"] <= overlap["high"] <= 1
+    assert ("groove_consistency" in made["data"]) == ("notes_a_bar" in made["overlap"]) == (kind != "performance")
     assert made["data"]["notes_per_second"]["value"] > 0
     assert made["copied_notes"]["data"]["value"] >= 1
     assert evaluation["training"]["music_h"] > 0
@@ -277,11 +279,18 @@ def test_what_is_composed_is_judged_beside_the_data(bundles: dict[str, Bundle], 
     assert "overlap" in text
     if kind == "mmm":
         assert {"density", "max_polyphony"} <= set(made["controls"])
-        assert made["infill"]["num_windows"] == 3
+        assert (made["infill"]["num_windows"], made["infill"]["bars"]) == (3, 4)
     else:
         assert set(made["controls"]) <= {"density"}  # of which the one held-out piece may have a value never trained
     scores = scores_of(evaluation)
     assert scores["notes_per_s"].value > 0
+    # Four rows are not the whole split, and have an interval though they are of one piece.
+    assert scores["nats_per_token"].context.endswith("4 rows")
+    low, high = scores["nats_per_token"].low, scores["nats_per_token"].high
+    assert low is not None and high is not None and low < high
+    assert kind in scores["nats_per_token"].context and ("structure True" in evaluation["tokens_of"]) == (
+        kind == "musenet"
+    )
 
 
 def test_a_track_goes_through_all_of_a_longer_piece(bundles: dict[str, Bundle], piece: Score) -> None:

@@ -140,7 +140,8 @@ def fixed_rows(
         row = source.valid_row(index, split)
         target = row.merged.event_target
         notes = int(begins_note(target[target >= 0]).sum())
-        yield EvaluationRow("", task_of(row), row, _seconds(row, source.spec.rate_hz), notes)
+        # Which piece it is of is not known, so each is its own: of one name they would have no interval.
+        yield EvaluationRow(f"row {index}", task_of(row), row, _seconds(row, source.spec.rate_hz), notes)
 
 
 def task_of(row: Row) -> str:

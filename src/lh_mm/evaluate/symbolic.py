@@ -136,6 +136,25 @@ def empty_measure_rate(score: Score, beats_per_bar: float = 4.0, convention: Con
     return Measure(name, float((np.cumsum(edges)[:-1] <= 0).mean()), grid, note)
 
 
+def drum_pattern_consistency(score: Score, steps_per_beat: int = 12) -> Measure:
+    """Share of drum notes on quarters of a beat or, if larger, on thirds of it.
+
+    Args:
+        score: drums only count.
+        steps_per_beat: the grid, divisible by 3 and 4. MusPy takes the file's ticks, by which played drums are hardly
+            ever in a pattern.
+
+    Raises:
+        ValueError: for a grid that has no thirds or no quarters.
+    """
+    if steps_per_beat % 12:
+        raise ValueError(f"steps_per_beat should be divisible by 12, got {steps_per_beat}")
+    starts = score.notes[score.notes["drum"]]["start_beat"]
+    step = np.rint(starts * steps_per_beat).astype(np.int64)
+    shares = [(step % (steps_per_beat // parts) == 0).mean() for parts in (4, 3)] if len(step) else [float("nan")]
+    return Measure("drum_pattern_consistency", float(max(shares)), f"{steps_per_beat}/beat", "drums only")
+
+
 def notes_per_second(score: Score) -> Measure:
     """Notes of all kinds over the piece's duration."""
     value = len(score) / score.duration_s if score.duration_s > 0 else float("nan")
@@ -184,11 +203,20 @@ def note_f1(reference: Score, estimate: Score, drums: bool = False, onset_tolera
     return NoteF1(float(onset), float(precision), float(recall), offset)
 
 
-def measures(score: Score, steps_per_beat: int = 4, beats_per_bar: float = 4.0) -> list[Measure]:
-    """All measures of one piece, corrected and in MusPy's convention where the two differ."""
+def measures(
+    score: Score, steps_per_beat: int = 4, beats_per_bar: float = 4.0, has_beats: bool = True
+) -> list[Measure]:
+    """All measures of one piece, corrected and in MusPy's convention where the two differ.
+
+    Of music that knows no beats (`has_beats` False) those without a grid: the same music on the grid of a tempo 5 % off
+    has another groove.
+    """
+    if not has_beats:
+        return [pitch_class_entropy(score), scale_consistency(score), notes_per_second(score)]
     return [
         pitch_class_entropy(score),
         scale_consistency(score),
+        drum_pattern_consistency(score),
         groove_consistency(score, steps_per_beat, beats_per_bar),
         groove_consistency(score, steps_per_beat, beats_per_bar, "muspy"),
         polyphony(score, steps_per_beat),

@@ -2,7 +2,8 @@
 
 Each figure carries its *context*: corpus, split, grid, tolerance, codec. Within a column only cells of one
 context are figures, the others are dashes that say why; the best is marked only among them, and only when
-there are two. Runs of one name are seeds of one experiment and become one row, mean ± standard deviation.
+there are two, with those that its figure does not tell apart: it lies in their interval or spread. Runs of one
+name and settings are seeds of one experiment and become one row, mean ± standard deviation.
 """
 
 from __future__ import annotations
@@ -64,12 +65,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class RunScores:
-    """What one run scored; runs of one `name` are seeds of one experiment.
+    """What one run scored; runs of one `name` and `settings` are seeds of one experiment.
 
     Attributes:
         name: of the experiment, as shown.
         scores: metric key to figure; a metric without one is a dash.
         seed: of the run, kept in JSON.
+        settings: all others, as one word; rows of one name that differ in them are named by their notes, too.
         note: small print under the name.
         reference: a bound or a floor (the original, n-grams, another piece's notes), never marked as best.
     """
@@ -79,6 +81,7 @@ class RunScores:
     seed: int | None = None
     note: str = ""
     reference: bool = False
+    settings: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Cell:
         spread: standard deviation over seeds, for two or more.
         num_seeds: runs behind the value.
         num: samples behind it, summed over seeds.
-        best: best of its column.
+        best: best of its column, or not told apart from it.
         reason: why there is a dash; else the context.
     """
 
@@ -194,17 +197,22 @@ def comparison_table(runs: Sequence[RunScores], metrics: Sequence[Metric], capti
     """Group seeds, keep apart what does not compare, mark the best.
 
     Args:
-        runs: in the order of the rows; those of one name are grouped where the first stands.
+        runs: in the order of the rows; those of one name and settings are grouped where the first stands.
         metrics: the columns.
     """
-    groups: dict[str, list[RunScores]] = {}
+    groups: dict[tuple[str, str], list[RunScores]] = {}
     for run in runs:
-        groups.setdefault(run.name, []).append(run)
+        groups.setdefault((run.name, run.settings), []).append(run)
+    names = Counter(name for name, _ in groups)
     columns = [_column(list(groups.values()), metric) for metric in metrics]
     rows = []
-    for i, (name, members) in enumerate(groups.items()):
-        label = name if len(members) == 1 else f"{name} ({len(members)} seeds)"
+    for i, ((name, _), members) in enumerate(groups.items()):
         notes = dict.fromkeys(run.note for run in members if run.note)
+        what = [] if names[name] == 1 else ["; ".join(notes)]
+        if len(members) > 1:
+            seeds_differ = len({run.seed for run in members}) == len(members)
+            what.append(f"{len(members)} {'seeds' if seeds_differ else 'runs'}")
+        label = f"{name} ({', '.join(what)})" if what else name
         seeds = tuple(run.seed for run in members if run.seed is not None)
         cells = tuple(column[i] for column in columns)
         rows.append(Row(label, cells, "; ".join(notes), seeds, members[0].reference))
@@ -229,9 +237,18 @@ def _column(groups: Sequence[Sequence[RunScores]], metric: Metric) -> list[Cell]
         return cells
     best = max(ranked) if metric.higher_is_better else min(ranked)
     return [
-        replace(cell, best=cell.value == best and not group[0].reference)
+        replace(cell, best=_reaches(cell, best) and not group[0].reference)
         for cell, group in zip(cells, groups, strict=True)
     ]
+
+
+def _reaches(cell: Cell, best: float) -> bool:
+    """Whether a figure is the best, or does not lie apart from it by what it is known to within."""
+    if cell.value is None:
+        return False
+    low, high = (cell.low, cell.high) if cell.low is not None and cell.high is not None else (cell.value, cell.value)
+    spread = cell.spread or 0.0
+    return min(low, cell.value - spread) <= best <= max(high, cell.value + spread)
 
 
 def _cell(measured: Sequence[Measured | None], context: str) -> Cell:

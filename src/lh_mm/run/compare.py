@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +13,14 @@ from typing import Any, Literal
 import yaml
 from rich.console import Console
 
+from lh_mm.core.config import validate
 from lh_mm.core.files import read_json, write_atomic, write_json
 from lh_mm.core.reproduce import environment
 from lh_mm.evaluate.report import Code, Curves, Item, Report, Section, Table, write_report
 from lh_mm.evaluate.table import ComparisonTable, RunScores, comparison_table
 from lh_mm.run.compare_folder import TABLES, expanded, group_of
 from lh_mm.run.evaluate import EVALUATION, evaluate
+from lh_mm.run.experiment import Experiment
 from lh_mm.run.runs import find_bundle, find_run
 from lh_mm.run.scores import METRICS, reference_rows, scores_of
 from lh_mm.systems.tracking import log_comparison, read_metrics
@@ -120,8 +124,19 @@ def score_run(run: str) -> tuple[RunScores, dict[str, Any], tuple[str, str], Cur
         evaluate(run)
     evaluation = read_json(path)
     tree = yaml.safe_load((find_bundle(run) / "experiment.yaml").read_text(encoding="utf-8"))
-    scores = RunScores(tree["name"], scores_of(evaluation), seed=tree["trainer"]["seed"], note=folder.name)
+    scores = RunScores(
+        tree["name"], scores_of(evaluation), seed=tree["trainer"]["seed"], note=folder.name, settings=_settings(tree)
+    )  # fmt: skip
     return scores, tree, group_of(evaluation), _curve(folder / "metrics.csv")
+
+
+def _settings(tree: Mapping[str, Any]) -> str:
+    """One word for all that makes an experiment, but its seed and the machine it ran on."""
+    whole = validate(Experiment, tree, "experiment").model_dump(mode="json")  # older runs with the defaults of today
+    own = {key: value for key, value in _flat(whole).items() if key.split(".")[0] not in ("question", "tracking")}
+    for key in ("trainer.seed", "trainer.threads", "trainer.workers", "trainer.devices", "trainer.accelerator"):
+        own.pop(key, None)
+    return hashlib.sha256(json.dumps(own, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _curve(metrics: Path) -> Curve | None:

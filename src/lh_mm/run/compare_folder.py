@@ -72,4 +72,5 @@ def group_of(evaluation: Mapping[str, Any]) -> tuple[str, str]:
     """The table and the group of a run, as (`grid`, `pop909 test, remi`)."""
     kind = evaluation["sequence"]
     table = "merged" if kind == "merged" else "performance" if kind == "performance" else "grid"
-    return table, f"{evaluation['data'].split('/')[0]} {evaluation['split']}, {kind}"
+    told = ", told structure" if "structure True" in evaluation.get("tokens_of", "") else ""
+    return table, f"{evaluation['data'].split('/')[0]} {evaluation['split']}, {kind}{told}"

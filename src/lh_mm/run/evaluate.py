@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lh_mm.core.config import validate
+from lh_mm.core.config import Config, validate
 from lh_mm.core.files import write_json
 from lh_mm.core.reproduce import environment
 from lh_mm.data.bar_rows import BarRows
@@ -81,6 +81,7 @@ def evaluate_on(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, 
         "data": f"{dataset.about['name']}/{dataset.path.name[:12]}",
         "split": settings.split,
         "sequence": bundle.experiment.sequence.kind,
+        "tokens_of": tokens_of(bundle.experiment.sequence),
         "codec": None if bundle.codec is None else bundle.codec.fingerprint[:12],
         "parameters": bundle.manifest["num_parameters"],
         "training": {key: bundle.manifest["training"].get(key) for key in ("steps", "minutes", "music_h")},
@@ -91,6 +92,19 @@ def evaluate_on(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, 
     evaluation["seconds"] = round(time.perf_counter() - started, 1)
     write_json(out / EVALUATION, evaluation)
     return evaluation
+
+
+_WINDOWING = {
+    "kind", "length", "context", "transpose", "start_share", "control_dropout", "fill_share", "min_filled",
+    "max_tracks", "crop_s", "tasks",
+}  # fmt: skip
+"""Settings of a sequence that say how training draws rows, not what tokens mean or a model is told."""
+
+
+def tokens_of(sequence: Config) -> str:
+    """What rows are made of, in words: their kind, and the settings without which figures do not compare."""
+    told = {key: value for key, value in sequence.model_dump(mode="json").items() if key not in _WINDOWING}
+    return ", ".join([str(sequence.kind), *(f"{key} {value}" for key, value in sorted(told.items()))])  # type: ignore[attr-defined]
 
 
 def _row_length(bundle: Bundle) -> int:

@@ -146,9 +146,9 @@ def judge_compositions(bundle: Bundle, dataset: PreparedSet, settings: EvaluateC
     return {"generated": statistics(made, ids), "data": statistics(data, ids), "num_pieces": len(ids)}
 
 
-def statistics(scores: Sequence[Score], ids: Sequence[str]) -> dict[str, Any]:
-    """Each measure's mean over scores with its interval by piece and its grid."""
-    tables = [{m.name: m for m in measures(score)} for score in scores]
+def statistics(scores: Sequence[Score], ids: Sequence[str], has_beats: bool = True) -> dict[str, Any]:
+    """Each measure's mean over scores with its interval by piece and its grid; see `measures`."""
+    tables = [{m.name: m for m in measures(score, has_beats=has_beats)} for score in scores]
     result = {}
     for name in tables[0]:
         interval = bootstrap_mean([table[name].value for table in tables], list(ids))

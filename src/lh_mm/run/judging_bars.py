@@ -1,14 +1,15 @@
 """What a model of MMM's tokens writes into held-out windows, judged: pieces, attributes that were asked, filled bars.
 
 An attribute is asked of a track that is written anew beside the other tracks of its window; what is asked is what some
-other held-out track of that instrument has, so it does not follow from the context and can be told from it.
+other held-out track of that instrument has, so it does not follow from the context and can be told from it. Agreement
+is within instruments, whose polyphonies differ whatever is asked; the track that stood there is what no request gives.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from lh_mm.core.clock import TempoMap
 from lh_mm.data.bar_rows import BarRows
 from lh_mm.data.prepared import PieceInfo, PreparedSet
+from lh_mm.data.splits import Split
 from lh_mm.evaluate.bootstrap import bootstrap_mean
-from lh_mm.evaluate.distributions import agreement
+from lh_mm.evaluate.following import agreement
 from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.evaluate.symbolic import note_f1
 from lh_mm.generate.sampling import Sampling
@@ -43,20 +45,21 @@ def judge_bars(
     bundle: Bundle, dataset: PreparedSet, source: BarRows, settings: EvaluateConfig
 ) -> dict[str, Any] | None:
     """Figures of written windows as plain values; None where the split has none."""
-    held = _held_out(source, settings)
+    held = _held_out(source, settings.split, settings.num_windows)
     mmm = source.vocabulary
     if not held:
         return None
-    result = _composed(bundle, dataset, held, settings)
+    chosen = held[: settings.num_pieces] if settings.num_pieces else held[:1]
+    result = _composed(bundle, dataset, chosen, _held_out(source, "train", len(chosen)), settings)
     result["controls"] = _followed(bundle, mmm, held, settings)
     result["infill"] = _filled(bundle, held, settings)
     return result
 
 
-def _held_out(source: BarRows, settings: EvaluateConfig) -> list[_HeldOut]:
+def _held_out(source: BarRows, split: Split, count: int) -> list[_HeldOut]:
     """Windows of a split, evenly, with their tracks that have notes."""
-    windows = source.windows(settings.split)
-    count = min(settings.num_windows, len(windows))
+    windows = source.windows(split)
+    count = min(count, len(windows))
     held = []
     for piece, window, tempo_map in (windows[i * len(windows) // count] for i in range(count)):
         tracks = tuple(track for track in window.tracks if len(track.notes))
@@ -72,11 +75,14 @@ def _job(bundle: Bundle, own: _HeldOut, number: int, settings: EvaluateConfig, *
 
 
 def _composed(
-    bundle: Bundle, dataset: PreparedSet, held: Sequence[_HeldOut], settings: EvaluateConfig
+    bundle: Bundle,
+    dataset: PreparedSet,
+    chosen: Sequence[_HeldOut],
+    known: Sequence[_HeldOut],
+    settings: EvaluateConfig,
 ) -> dict[str, Any]:
-    """Windows written track after track for the instruments of held-out ones, beside these."""
+    """Windows written track after track for the instruments of held-out ones, beside these, and beside known ones."""
     sampling = Sampling(settings.temperature, 0, settings.top_p)
-    chosen = held[: settings.num_pieces] if settings.num_pieces else held[:1]
     written: list[tuple[BarTrack, ...]] = [()] * len(chosen)
     seconds, drawn, illegal, unmasked = 0.0, 0, 0, 0.0
     for number in range(max(len(own.window.tracks) for own in chosen)):
@@ -104,7 +110,8 @@ def _composed(
         ]
         for side in (written, [own.window.tracks for own in chosen])
     )
-    return compared(scores, data, [own.piece.id for own in chosen], dataset) | {
+    alike = [score_of_window(own.window, own.tempo_map) for own in known]
+    return compared(scores, data, alike, [own.piece.id for own in chosen], dataset) | {
         "num_pieces": len(chosen), "piece_s": float(np.mean([score.duration_s for score in data])),
         "notes_per_s": sum(len(score.notes) for score in scores) / seconds, "tokens_per_s": drawn / seconds,
         "silent": sum(not len(score.notes) for score in scores) / len(scores),
@@ -133,13 +140,19 @@ def _followed(bundle: Bundle, mmm: Mmm, held: Sequence[_HeldOut], settings: Eval
             )
         )  # fmt: skip
     made = _in_batches(bundle, jobs, settings, "attributes")
-    pairs: dict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-    for own, wanted, one in zip(held, asked, made, strict=True):
-        got = mmm.controls_of(one.tracks[0], own.window)
-        for name in wanted.keys() & got.keys():
-            pairs[name][0].append(wanted[name])
-            pairs[name][1].append(got[name])
-    found = {name: agreement(a, b) for name, (a, b) in sorted(pairs.items())}
+    columns: dict[str, tuple[list[int], list[int], list[int], list[int]]] = defaultdict(lambda: ([], [], [], []))
+    for own, index, wanted, one in zip(held, chosen, asked, made, strict=True):
+        track = own.window.tracks[index]
+        got, stood = mmm.controls_of(one.tracks[0], own.window), mmm.controls_of(track, own.window)
+        for name in wanted.keys() & got.keys() & stood.keys():
+            for column, value in zip(
+                columns[name], (wanted[name], got[name], track.instrument, stood[name]), strict=True
+            ):
+                column.append(value)
+    found = {
+        name: agreement(wanted_, got_, groups=instruments, deaf=stood_)
+        for name, (wanted_, got_, instruments, stood_) in sorted(columns.items())
+    }
     return {name.lower(): value.model_dump(mode="json") for name, value in found.items() if value is not None}
 
 
@@ -152,18 +165,27 @@ def _filled(bundle: Bundle, held: Sequence[_HeldOut], settings: EvaluateConfig) 
         jobs.append(_job(bundle, own, number + 104_729, settings, window=own.window, holes=holes))
         truths.append(_notes_in(own, {hole: own.window.tracks[hole[0]].notes for hole in holes}))
     made = _in_batches(bundle, jobs, settings, "infill")
-    fills = [_notes_in(own, one.fills) for own, one in zip(held, made, strict=True)]
     ids = [own.piece.id for own in held]
     other = np.roll(np.arange(len(held)), len(held) // 2)
     f1, chance = [], []
-    for i, fill in enumerate(fills):
-        f1.append(note_f1(truths[i], fill).onset)
-        chance.append(note_f1(truths[i], fills[int(other[i])]).onset)
+    for i, own in enumerate(held):
+        f1.append(_f1(truths[i], _notes_in(own, made[i].fills)))
+        # At this window's tempo: at its own another window's notes would miss by that alone.
+        chance.append(_f1(truths[i], _notes_in(replace(held[other[i]], tempo_map=own.tempo_map), made[other[i]].fills)))
     return {
         "own": plain(bootstrap_mean(f1, ids)), "shuffled": plain(bootstrap_mean(chance, ids)),
-        "num_windows": len(held), "tries": float(np.mean([one.tries for one in made])),
-        "definition": "pitched notes that begin in the two middle bars of all tracks, onset within 50 ms and pitch",
+        "num_windows": len(held), "bars": held[0].window.num_bars,
+        "tries": float(np.mean([one.tries for one in made])),
+        "definition": "notes that begin in the two middle bars of all tracks, onset within 50 ms and pitch, drums and "
+        "others apart; windows without any are left out",
     }  # fmt: skip
+
+
+def _f1(truth: Score, fill: Score) -> float:
+    """F1 of pitched notes and of drums, the mean by their number; NaN where the truth has neither."""
+    drums = truth.notes["drum"]
+    shares = [(float((drums == kind).mean()), kind) for kind in (False, True) if (drums == kind).any()]
+    return sum(share * note_f1(truth, fill, drums=kind).onset for share, kind in shares) if shares else float("nan")
 
 
 def _notes_in(own: _HeldOut, fills: Mapping[tuple[int, int], NDArray[np.int64]]) -> Score:

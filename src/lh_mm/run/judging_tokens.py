@@ -1,7 +1,12 @@
 """Music that a model of notes alone composes, judged beside held-out music: statistics, shared areas, copies, controls.
 
 Pieces are composed from nothing with the controls and on the grid of held-out pieces, from their beginning and as long
-as these are listened to; every measure is taken of both sides, so that a figure has something to be held against.
+as these are listened to; every measure is taken of both sides, so that a figure has something to be held against, and
+shared areas of training music, too, which is as near as music comes that is only of the same kind.
+
+Performance events know seconds alone. Their model is told a tempo in steps of ten, and on the exact grid of the piece
+whose controls it was given even a real recording of the next tempo loses its groove; so both sides are counted in
+eighths of a second, and what needs bars is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +23,9 @@ from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.data.splits import Split
 from lh_mm.data.symbolic import TokenRows
 from lh_mm.evaluate.bootstrap import bootstrap_mean
-from lh_mm.evaluate.distributions import CopyIndex, agreement, overlap_areas
+from lh_mm.evaluate.copies import CopyIndex
+from lh_mm.evaluate.distributions import MEAN, overlap_areas
+from lh_mm.evaluate.following import agreement
 from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.generate.sampling import Sampling
 from lh_mm.music.performance import Performance
@@ -50,13 +57,16 @@ def judge_tokens(
             seed=settings.seed * 100_003 + i,
         )  # fmt: skip
         beginnings.append(begun)
-        data.append(_on_grid(source, score.crop(0.0, until_s), begun.tempo_map))
+        data.append(score.crop(0.0, until_s))
     made, seconds = compose(bundle, beginnings, sampling, label="composing")
     free, _ = compose(
         bundle, beginnings[:_UNMASKED], sampling, max_tokens=_UNMASKED_TOKENS, masked=False, label="without a mask"
     )
-    scores = [_on_grid(source, m.score, begun.tempo_map) for m, begun in zip(made, beginnings, strict=True)]
-    result = compared(scores, data, [piece.id for piece in pieces], dataset)
+    scores = [m.score for m in made]
+    known = [dataset.score(piece) for piece in chosen_pieces(dataset, "train", len(pieces), settings.piece_s)]
+    alike = [score.crop(0.0, min(settings.piece_s, score.duration_s)) for score in known if score is not None]
+    has_beats = not isinstance(source.vocabulary, Performance)
+    result = compared(scores, data, alike, [piece.id for piece in pieces], dataset, has_beats)
     result |= {
         "num_pieces": len(pieces), "piece_s": settings.piece_s,
         "notes_per_s": sum(len(score.notes) for score in scores) / seconds,
@@ -64,27 +74,47 @@ def judge_tokens(
         "silent": sum(not len(score.notes) for score in scores) / len(scores),
         "illegal": sum(m.num_illegal for m in made) / max(1, sum(m.num_drawn for m in made)),
         "illegal_unmasked": sum(m.num_illegal for m in free) / max(1, sum(m.num_drawn for m in free)),
-        "controls": _density_followed(bundle, beginnings, scores),
+        "controls": _density_followed(bundle, beginnings, scores, data),
     }  # fmt: skip
     return result
 
 
 def compared(
-    scores: Sequence[Score], data: Sequence[Score], ids: Sequence[str], dataset: PreparedSet
+    scores: Sequence[Score],
+    data: Sequence[Score],
+    alike: Sequence[Score],
+    ids: Sequence[str],
+    dataset: PreparedSet,
+    has_beats: bool = True,
 ) -> dict[str, Any]:
-    """Statistics of both sides, their shared areas, and the longest runs of notes that each shares with training."""
-    bar = data[0].meters[0].bar_beats
+    """Statistics of both sides, their shared areas, and the longest runs of notes that each shares with training.
+
+    Args:
+        scores, data: composed and held-out music, paired.
+        alike: as many pieces of training music, whose shared areas with `data` are the bound.
+        ids: the piece of each pair.
+        dataset: whose training pieces may have been copied.
+        has_beats: whether the model's tokens know beats.
+    """
     known = [score for piece in dataset.pieces("train") if (score := dataset.score(piece)) is not None]
-    index = CopyIndex(known)
+    index = CopyIndex(known, by_seconds=not has_beats)
+    bar = data[0].meters[0].bar_beats if has_beats else None
+    if not has_beats:
+        scores, data, alike = ([_by_seconds(score) for score in side] for side in (scores, data, alike))
     copied = {
         side: plain(bootstrap_mean([float(index.longest(score)) for score in own], list(ids)))
         for side, own in (("generated", scores), ("data", data))
     }
-    areas = overlap_areas(scores, data, ids, bar)
+    areas = {
+        name: {
+            key: area.model_dump(mode="json")
+            for key, area in overlap_areas(side, data[: len(side)], ids[: len(side)], bar).items()
+        }
+        for name, side in (("overlap", scores), ("overlap_data", alike[: len(data)]))
+    }
     return {
-        "generated": statistics(scores, ids), "data": statistics(data, ids),
-        "overlap": {name: interval.model_dump(mode="json") for name, interval in areas.items()},
-        "overlap_mean": float(np.mean([interval.value for interval in areas.values()])) if areas else None,
+        "generated": statistics(scores, ids, has_beats), "data": statistics(data, ids, has_beats), **areas,
+        "overlap_mean": areas["overlap"].get(MEAN), "overlap_data_mean": areas["overlap_data"].get(MEAN),
         "copied_notes": copied,
     }  # fmt: skip
 
@@ -107,29 +137,36 @@ def _grid_of(source: TokenRows, score: Score) -> TempoMap:
     return TempoMap(score.tempo_map.beats - first, score.tempo_map.seconds - min(begin_s, 0.0))
 
 
-def _on_grid(source: TokenRows, score: Score, tempo_map: TempoMap) -> Score:
-    """Beats of notes that count seconds, by the tempo of the piece whose controls they were composed with."""
-    if not isinstance(source.vocabulary, Performance):
-        return score
-    notes = score.notes.copy()
+def _by_seconds(score: Score) -> Score:
+    """The same music with two beats a second, whatever its own tempo is."""
+    notes, tempo_map = score.notes.copy(), TempoMap.constant(120.0)
     for edge in ("start", "end"):
         notes[f"{edge}_beat"] = tempo_map.to_beats(notes[f"{edge}_s"])
     return replace(score, notes=notes, tempo_map=tempo_map)
 
 
-def _density_followed(bundle: Bundle, beginnings: Sequence[Beginning], scores: Sequence[Score]) -> dict[str, Any]:
-    """Notes a second that were asked for and that came, in buckets."""
+def _density_followed(
+    bundle: Bundle, beginnings: Sequence[Beginning], scores: Sequence[Score], data: Sequence[Score]
+) -> dict[str, Any]:
+    """Notes a second that were asked for and that came, in buckets.
+
+    What is asked is the density of the whole piece, as training tells it; its own beginning has another one, so
+    held-out music does not follow it to the letter either.
+    """
     control = next((c for c in bundle.spec.controls if c.name == "density"), None)
     if control is None:
         return {}
-    asked, got = [], []
-    for begun, score in zip(beginnings, scores, strict=True):
+    asked: list[int] = []
+    got: list[int] = []
+    own: list[int] = []
+    for begun, score, real in zip(beginnings, scores, data, strict=True):
         wanted = begun.controls.get("density")
-        found = density_bucket(len(score.notes) / max(begun.until_s or score.duration_s, 1e-9))
         if wanted is not None:
             asked.append(_rank(control.values, wanted))
-            got.append(_rank(control.values, found))
-    found_agreement = agreement(asked, got)
+            for side, made in ((got, score), (own, real)):
+                found = density_bucket(len(made.notes) / max(begun.until_s or made.duration_s, 1e-9))
+                side.append(_rank(control.values, found))
+    found_agreement = agreement(asked, got, data=own)
     return {} if found_agreement is None else {"density": found_agreement.model_dump(mode="json")}
 
 

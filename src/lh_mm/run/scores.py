@@ -7,6 +7,8 @@ from typing import Any
 
 from lh_mm.evaluate.table import Measured, Metric, RunScores
 
+_FOLLOWED = (("density", "density"), ("max_polyphony", "polyphony"), ("max_duration", "duration"))
+
 METRICS = (
     Metric("parameters", "parameters", None, "M", digits=2, definition="Trainable numbers of the model, in millions."),
     Metric(
@@ -64,17 +66,23 @@ METRICS = (
     ),
     Metric(
         "overlap", "overlap", True, digits=2,
-        definition="Shared area of histograms of composed and held-out music: pitch, pitch class, duration, onset "
-        "interval (sixteenths), notes a bar; their mean.",
+        definition="Shared area of histograms of composed and held-out music: pitch, pitch class, drum, duration, "
+        "onset interval (sixteenths), notes a bar (for tokens of seconds in eighths of one, and without bars); the "
+        "mean of those that the music has.",
+    ),
+    Metric(
+        "overlap_data", "overlap, training", None, digits=2,
+        definition="The same of as many training pieces: as near as music comes that is only of the same kind.",
     ),
     Metric(
         "illegal", "illegal without mask", False, digits=4,
-        definition="Share of tokens drawn without the grammar's mask that it bars; 0 with it. The loss of training "
-        "counts what the grammar allows alone, so nothing teaches a model to avoid the rest.",
+        definition="Share of tokens drawn without the grammar's mask that it bars; 0 with it. But for MMM's the loss "
+        "of training counts what the grammar allows alone, so nothing teaches a model to avoid the rest.",
     ),
     Metric(
         "copied", "copied notes", None, digits=1,
-        definition="Longest run of notes (pitch and sixteenths to the next onset) shared with a training piece, mean.",
+        definition="Longest run of notes (pitch, and sixteenths or, for tokens of seconds, eighths of a second to the "
+        "next onset) shared with a training piece, mean.",
     ),
     Metric(
         "copied_data", "copied notes, data", None, digits=1, definition="The same of the held-out music itself."
@@ -82,17 +90,34 @@ METRICS = (
     *(
         Metric(
             f"follows_{name}", f"follows {title}", True, digits=2,
-            definition=f"Spearman correlation of the {title} that was asked for and the one that came.",
+            definition=f"Spearman correlation of the {title} that was asked for and the one that came, within an "
+            "instrument where tracks are asked; where pieces are, their own, of which a beginning is composed.",
         )
-        for name, title in (
-            ("density", "density"), ("max_polyphony", "polyphony"), ("max_duration", "duration"),
+        for name, title in _FOLLOWED
+    ),
+    *(
+        Metric(
+            f"{side}_{name}", f"{title}, {label}", None, digits=2, definition=definition,
+        )
+        for name, title in _FOLLOWED
+        for side, label, definition in (
+            ("deaf", "not asked", "The same correlation with what would have come of no request."),
+            ("data", "held-out music", "The same correlation with what held-out music itself has."),
         )
     ),
     Metric(
         "bars_f1", "bars note F1", True,
         definition="Notes of two bars of all tracks filled anew: onset within 50 ms and pitch right (mir_eval).",
     ),
-    Metric("notes_per_s", "notes/s", True, digits=0, definition="Notes composed a second, all pieces in one batch."),
+    Metric(
+        "bars_f1_other", "bars note F1, another window's", None,
+        definition="The same of what was filled into another window, at this one's tempo.",
+    ),
+    Metric(
+        "notes_per_s", "notes/s", None, digits=0,
+        definition="Notes composed a second, all pieces in one batch, whatever ran beside it: "
+        "benchmarks/symbolic.py is what compares speeds.",
+    ),
     Metric(
         "realtime", "x real time", True, digits=1,
         definition="Seconds of sound generated a second, on the machine and batch of the evaluation.",
@@ -122,7 +147,7 @@ def reference_rows(run: RunScores) -> list[RunScores]:
 def scores_of(evaluation: Mapping[str, Any]) -> dict[str, Measured]:
     """The figures of an `evaluation.json`, with what they were measured on."""
     data = f"{evaluation['data']} {evaluation['split']}"
-    tokens = f"{data}, {evaluation['sequence']}"
+    tokens = f"{data}, {evaluation.get('tokens_of') or evaluation['sequence']}"
     scores = {"parameters": Measured(evaluation["parameters"] / 1e6, "any")}
     _symbolic(scores, evaluation, data, tokens)
     tasks = evaluation.get("likelihood", {}).get("tasks", {})
@@ -172,22 +197,27 @@ def _symbolic(scores: dict[str, Measured], evaluation: Mapping[str, Any], data: 
         scores["music_h"] = Measured(heard, "any")
     if (flops := evaluation.get("flops_per_position")) is not None:
         scores["flops"] = Measured(flops / 1e6, "any")
+    rows = evaluation["settings"]["likelihood_rows"]
+    whole = f"{tokens}, {'whole split' if rows is None else f'{rows} rows'}"
     for key in ("nats_per_token", "bits_per_second"):
-        _add(scores, key, evaluation.get("tokens", {}).get(key), tokens)
+        _add(scores, key, evaluation.get("tokens", {}).get(key), whole)
     made = evaluation.get("symbolic")
     if not made:
         return
     music = f"{tokens}, {made['num_pieces']} pieces of {made['piece_s']:g} s"
-    if made["overlap_mean"] is not None:
-        scores["overlap"] = Measured(made["overlap_mean"], music, num=made["num_pieces"])
+    _add(scores, "overlap", made["overlap_mean"], music)
+    _add(scores, "overlap_data", made["overlap_data_mean"], music)
     scores["illegal"] = Measured(made["illegal_unmasked"], music)
     _add(scores, "copied", made["copied_notes"]["generated"], music)
     _add(scores, "copied_data", made["copied_notes"]["data"], music)
     for name, followed in made["controls"].items():
-        if followed["spearman"] is not None:
-            scores[f"follows_{name}"] = Measured(followed["spearman"], music, num=followed["num"])
+        for side, key in (("follows", "spearman"), ("deaf", "chance_spearman"), ("data", "data_spearman")):
+            if followed[key] is not None:
+                scores[f"{side}_{name}"] = Measured(followed[key], music, num=followed["num"])
     if filled := made.get("infill"):
-        _add(scores, "bars_f1", filled["own"], f"{data}, {filled['num_windows']} windows")
+        context = f"{data}, {filled['num_windows']} windows of {filled['bars']} bars"
+        _add(scores, "bars_f1", filled["own"], context)
+        _add(scores, "bars_f1_other", filled["shuffled"], context)
     scores["notes_per_s"] = Measured(made["notes_per_s"], f"{tokens}, batch {made['num_pieces']}")
 
 
