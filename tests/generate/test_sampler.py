@@ -258,7 +258,7 @@ def test_guidance_of_zero_is_the_model_without_a_condition(model: HybridMamba, t
 
 
 def test_guidance_needs_something_to_follow(model: HybridMamba) -> None:
-    with pytest.raises(ValueError, match="needs requests that give a stream"):
+    with pytest.raises(ValueError, match="needs a request that gives a stream"):
         Generation(model, [REQUESTS["joint"]], VOCABULARY, guidance=2.0)
 
 

@@ -26,7 +26,7 @@ from lh_mm.models.music_transformer import MusicTransformerConfig
 from lh_mm.music.bars import BarTrack, Window
 from lh_mm.music.chorale import Chorale
 from lh_mm.music.miditok_tokens import MidiTok
-from lh_mm.music.mmm import FILL_END, FILL_IN, FILL_START, Mmm
+from lh_mm.music.mmm import FILL_END, FILL_IN, FILL_START, FIRST, PIECE_START, TRACK_START, Mmm, told_ids
 from lh_mm.music.mmm_limits import Limits
 from lh_mm.music.musenet import Musenet
 from lh_mm.music.performance import TIME_SHIFT, Performance
@@ -237,3 +237,29 @@ def test_what_cannot_be_asked_is_said(request_: TokenRequest, message: str) -> N
         Generation(model, [TokenRequest()], TOKENIZERS["remi"])
     with pytest.raises(ValueError, match="guidance"):
         Generation(model, [TokenRequest()], TOKENIZERS["performance"], guidance=2.0)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_guidance_leads_from_what_nobody_asked(kind: str) -> None:
+    """The twin reads neither controls nor tokens that ask, at every model's own positions."""
+    tokenizer = TOKENIZERS["mmm"]
+    model = model_of(kind, tokenizer)
+    begun = [PIECE_START, FIRST["NUM_BARS"], TRACK_START, FIRST["INST"]]
+    asking = [*begun, *told_ids({"DENSITY": 3, "MAX_DURATION": 2})]
+    common: dict[str, Any] = {"max_tokens": 30, "masked": False}
+    asked = TokenRequest(np.array(asking), asked=frozenset((4, 5)), controls={"style": "house"}, seed=3, **common)
+    free = TokenRequest(np.array(begun), seed=4, **common)  # a row that asks nothing stays as it is
+
+    def made(*rows: TokenRequest, guidance: float) -> list[Result]:
+        return Generation(model, rows, tokenizer, guidance=guidance, score=True).results()
+
+    def tokens(result: Result, row: TokenRequest) -> list[int]:
+        return result.ids.tolist()[len(row.prompt) :]
+
+    untold = replace(free, seed=3)
+    (plain,), (other,) = made(untold, guidance=1.0), made(free, guidance=1.0)
+    led, beside = made(asked, free, guidance=0.0)
+    assert tokens(led, asked) == tokens(plain, untold) and tokens(beside, free) == tokens(other, free)
+    told, beside = made(asked, free, guidance=1.0)
+    assert told.nats["event"][0] != pytest.approx(plain.nats["event"][0], rel=1e-6)  # it does read them
+    assert tokens(made(asked, free, guidance=4.0)[1], free) == tokens(other, free)

@@ -210,8 +210,15 @@ def test_from_files_to_files(bundles: dict[str, Bundle], piece: Score, tmp_path:
     run = str(bundles["mmm"].path.parent)
     out = generate(run, tmp_path / "filled.mid", midi=midi, duration_s=None, **{**common, "hole_s": "2:4"})
     assert read_json(tmp_path / "filled.json")["hole_s"] == [2.0, 4.0]
-    with pytest.raises(ValueError, match="no --audio"):
+    with pytest.raises(ValueError, match="--guidance 2 needs something to follow"):
         generate(run, tmp_path / "x.mid", midi=midi, duration_s=None, **{**common, "guidance": 2.0})
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    with pytest.raises(ValueError, match="no --audio"):
+        generate(run, tmp_path / "x.mid", midi=midi, duration_s=None, **{**common, "audio": tmp_path / "a.wav"})
+    led = {**common, "guidance": 2.0, "task": "track"}
+    notes = NoteOptions(instruments=(DRUMS,), attributes={"DENSITY": 3})
+    generate(run, tmp_path / "led.mid", midi=midi, duration_s=None, notes=notes, **led)
+    assert read_json(tmp_path / "led.json")["guidance"] == 2.0
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ def generate(
     top_k: Annotated[int, typer.Option(help="Draw from the k likeliest only; 0 is all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Draw from the likeliest that make up this share.")] = 0.95,
     typical_p: Annotated[float, typer.Option(help="Draw from what surprises as much as is to be expected.")] = 1.0,
-    guidance: Annotated[float, typer.Option(help="Above 1 follows the given streams more closely.")] = 1.0,
+    guidance: Annotated[
+        float, typer.Option(help="Above 1 follows given streams (of notes alone: controls) closely.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same music.")] = 0,
     instrument: Annotated[
         list[str] | None, typer.Option(help="MMM: an instrument to write, drums or a General MIDI program; several.")

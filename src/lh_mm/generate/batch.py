@@ -84,12 +84,13 @@ class Batcher:
 
 
 def without_given(part: Sequence[Position], request: Request) -> list[Position]:
-    """The twin's positions: no given events, given frames without codes and features."""
+    """The twin's positions: no given events, given frames without codes and features, no tokens that ask."""
     twin = []
+    asked: frozenset[int] = getattr(request, "asked", frozenset())
     given = [track.role == "given" for track in request.audio]
     for position in part:
         if position[KIND] == Kind.EVENT:
-            if request.events[position[STREAM]].role != "given":
+            if request.events[position[STREAM]].role != "given" and position[FEATURE] not in asked:
                 twin.append(position)
         elif position[KIND] == Kind.FRAME and any(given):
             books = len(position[CODES:]) // len(given)

@@ -82,7 +82,7 @@ class Generation:
         vocabulary: of events, or the tokenizer; needed where events or tokens are generated.
         events: how events, FRAME and END are drawn.
         codes: how codes are drawn: one for all codebooks, or one for each.
-        guidance: scale of classifier-free guidance; 1 is none. Needs requests that give something.
+        guidance: scale of classifier-free guidance; 1 is none. Needs a request that gives or asks something.
         score: whether to keep the likelihood of what is drawn.
         graphs: whether single steps are CUDA graphs; by default where the device has them and the model is a hybrid.
 
@@ -111,8 +111,8 @@ class Generation:
             raise ValueError(f"codes should be drawn in 1 or {spec.num_codebooks} ways, got {len(each)}")
         self.code_sampling = each
         self.requests: list[Any] = [request.completed(spec) for request in requests]
-        if guidance != 1.0 and not all(request.gives for request in self.requests):
-            raise ValueError(f"guidance {guidance} needs requests that give a stream to follow")
+        if guidance != 1.0 and not any(request.gives for request in self.requests):
+            raise ValueError(f"guidance {guidance} needs a request that gives a stream or asks for a control")
         self._twins = guidance != 1.0
         self.rows: list[_Row] = []
         for request in self.requests:

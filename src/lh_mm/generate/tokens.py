@@ -11,7 +11,7 @@ Legend: T tokens, V token ids.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -45,6 +45,8 @@ class TokenRequest:
         masked: whether only legal tokens are drawn; otherwise others are counted, and passed over by the grammar, as
             they are in the prompt.
         controls: values by name; a control that is not named is absent.
+        asked: places in the prompt of tokens that are requests, as MMM's attributes; guidance is towards them and the
+            controls.
         seed: of the draws.
     """
 
@@ -57,6 +59,7 @@ class TokenRequest:
     limits: Limits | None = None
     masked: bool = True
     controls: Mapping[str, str | None] = field(default_factory=dict)
+    asked: frozenset[int] = frozenset()
     seed: int = 0
 
     def completed(self, spec: SequenceSpec) -> TokenRequest:
@@ -93,12 +96,12 @@ class TokenRequest:
 
     @property
     def gives(self) -> bool:
-        """Whether some stream is given."""
-        return False
+        """Whether something is asked that can be taken away."""
+        return bool(self.asked) or any(value is not None for value in self.controls.values())
 
     def without_condition(self) -> TokenRequest:
-        """Raises ValueError: nothing is given that could be taken away."""
-        raise ValueError("guidance needs requests that give a stream to follow")
+        """The same with nothing asked; tokens that ask are left out of what the model reads."""
+        return replace(self, controls={})
 
 
 class TokenWriter:

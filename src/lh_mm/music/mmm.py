@@ -221,6 +221,12 @@ def told_ids(controls: Mapping[str, int]) -> list[int]:
     return [FIRST[name] + controls[name] - _LOWEST.get(name, 0) for name in CONTROLS if name in controls]
 
 
+def is_told(ids: Sequence[int]) -> NDArray[np.bool_]:
+    """(T,) which tokens are controls of tracks."""
+    found = np.asarray(ids, np.int64)
+    return np.asarray((found >= FIRST[CONTROLS[0]]) & (found < FIRST["NOTE_ON"]))
+
+
 def in_order(holes: Collection[Hole], order: Sequence[int]) -> list[Hole]:
     """Holes as their bars stand in the tokens: by track as written, then by bar."""
     at = {track: i for i, track in enumerate(order)}

@@ -52,6 +52,7 @@ class BarAsk:
         controls: of the piece.
         sampling: how tokens are drawn.
         seed: of the draws.
+        guidance: above 1 follows attributes and controls more closely.
         parts: which part of the whole this is, so that no two have their draws in common.
     """
 
@@ -59,6 +60,7 @@ class BarAsk:
     controls: Mapping[str, str | None]
     sampling: Sampling
     seed: int
+    guidance: float = 1.0
     parts: tuple[int, ...] = ()
 
     def seed_of(self, *part: int) -> int:
@@ -97,7 +99,7 @@ def fill_bars(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> tuple[S
             options.max_notes, ask.seed_of(1, number),
         )  # fmt: skip
         at, number = todo[-1] + 1, number + 1
-        (made,), _ = fill_windows(bundle, [job], ask.sampling, tries=options.tries)
+        (made,), _ = fill_windows(bundle, [job], ask.sampling, tries=options.tries, guidance=ask.guidance)
         score, drawn = put_back(score, window, made.fills, keys), drawn + made.num_drawn
     end_s = float(
         score.tempo_map.to_seconds(window.first_beat + float(window.lines[bars[-1] + 1 - first]) / TICKS_PER_BEAT)
@@ -147,7 +149,7 @@ def _one(
         window, new_track=new, controls=ask.controls, tempo_map=tempo_map, max_polyphony=ask.options.max_polyphony,
         max_notes=ask.options.max_notes, seed=ask.seed_of(0, n),
     )  # fmt: skip
-    return fill_windows(bundle, [job], ask.sampling, tries=ask.options.tries)[0][0]
+    return fill_windows(bundle, [job], ask.sampling, tries=ask.options.tries, guidance=ask.guidance)[0][0]
 
 
 def _from(tempo_map: TempoMap, beat: float) -> TempoMap:

@@ -128,7 +128,7 @@ class Musician:
             hole_s: infill: start and end of what is written anew.
             controls: by name.
             temperature, top_k, top_p, typical_p: of sampling.
-            guidance: above 1 follows given streams more closely.
+            guidance: above 1 follows given streams more closely; of notes alone, controls and attributes.
             seed: the same seed gives the same music.
             notes: what is asked of a model of notes alone: instruments, tracks, attributes, caps.
             resume_in: folder in which the state is kept while it is not finished.
@@ -139,13 +139,11 @@ class Musician:
         score = read_midi(midi) if isinstance(midi, str | Path) else midi
         sampling = Sampling(temperature, top_k, top_p, typical_p)
         if not self.bundle.spec.merged:
-            if audio is not None or guidance != 1.0:
-                raise ValueError(
-                    f"bundle '{self.bundle.manifest['name']}' is of notes alone: no --audio, no --guidance"
-                )
+            if audio is not None:
+                raise ValueError(f"bundle '{self.bundle.manifest['name']}' is of notes alone: no --audio")
             return self._notes(
                 task, score, sampling, duration_s=duration_s, prompt_s=prompt_s, hole_s=hole_s, controls=controls,
-                seed=seed, options=notes or NoteOptions(),
+                guidance=guidance, seed=seed, options=notes or NoteOptions(),
             )  # fmt: skip
         if notes is not None and notes != NoteOptions():
             raise ValueError("instruments, tracks, attributes and caps can be asked of models of notes alone")
@@ -183,7 +181,8 @@ class Musician:
         seconds = time.perf_counter() - started
         options: NoteOptions = asked["options"]
         about = {
-            **done, **self._said(sampling, asked["seed"]), "controls": dict(asked["controls"] or {}),
+            **done, **self._said(sampling, asked["seed"]), "guidance": asked["guidance"],
+            "controls": dict(asked["controls"] or {}),
             "prompt_s": asked["prompt_s"], "hole_s": list(asked["hole_s"]) if asked["hole_s"] else None,
             "options": {**vars(options), "attributes": dict(options.attributes)},
             "rate_hz": self.bundle.spec.rate_hz, "duration_s": made.duration_s, "seconds_taken": round(seconds, 3),

@@ -1,13 +1,13 @@
 """What a model of MMM's tokens writes into held-out windows, judged: pieces, attributes that were asked, filled bars.
 
-An attribute is asked of a track that is written anew beside the other tracks of its window; what is asked is what some
-other held-out track of that instrument has, so it does not follow from the context and can be told from it. Agreement
-is within instruments, whose polyphonies differ whatever is asked; the track that stood there is what no request gives.
+An attribute is asked alone of a track that is written anew beside the other tracks of its window, drawn evenly from the
+values that tracks of its instrument have, so it does not follow from the context and can be told from it. Agreement is
+within instruments, whose polyphonies differ whatever is asked; the track that stood there is what no request gives.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +33,10 @@ from lh_mm.run.compose_windows import WindowJob, WindowMade, fill_windows
 from lh_mm.run.judging import controls_of, plain
 from lh_mm.run.judging_tokens import compared
 
+FOLLOWED = ("DENSITY", "MAX_POLYPHONY", "MAX_DURATION")
+_KNOWN = 400
+"""Training windows whose tracks say what can be asked of an instrument."""
+
 
 @dataclass(frozen=True)
 class _HeldOut:
@@ -46,12 +50,11 @@ def judge_bars(
 ) -> dict[str, Any] | None:
     """Figures of written windows as plain values; None where the split has none."""
     held = _held_out(source, settings.split, settings.num_windows)
-    mmm = source.vocabulary
     if not held:
         return None
     chosen = held[: settings.num_pieces] if settings.num_pieces else held[:1]
     result = _composed(bundle, dataset, chosen, _held_out(source, "train", len(chosen)), settings)
-    result["controls"] = _followed(bundle, mmm, held, settings)
+    result["controls"] = _followed(bundle, source, held, settings)
     result["infill"] = _filled(bundle, held, settings)
     return result
 
@@ -119,41 +122,52 @@ def _composed(
     }  # fmt: skip
 
 
-def _followed(bundle: Bundle, mmm: Mmm, held: Sequence[_HeldOut], settings: EvaluateConfig) -> dict[str, Any]:
-    """Attributes that were asked of one track of each window, and those it got."""
-    rng = np.random.default_rng([settings.seed, 5])
+def _followed(bundle: Bundle, source: BarRows, held: Sequence[_HeldOut], settings: EvaluateConfig) -> dict[str, Any]:
+    """Attributes that were asked of one track of each window, one at a time, and those it got."""
+    mmm, rng = source.vocabulary, np.random.default_rng([settings.seed, 5])
     chosen = [int(rng.integers(len(own.window.tracks))) for own in held]
-    values: dict[int, list[Mapping[str, int]]] = defaultdict(list)
-    for own, index in zip(held, chosen, strict=True):
-        track = own.window.tracks[index]
-        values[track.instrument].append(mmm.controls_of(track, own.window))
-    asked: list[Mapping[str, int]] = []
-    jobs = []
-    for number, (own, index) in enumerate(zip(held, chosen, strict=True)):
-        instrument = own.window.tracks[index].instrument
-        asked.append(values[instrument][int(rng.integers(len(values[instrument])))])
-        others = tuple(track for i, track in enumerate(own.window.tracks) if i != index)
-        jobs.append(
-            _job(
-                bundle, own, number + 7919, settings, window=Window(others, own.window.lines),
-                new_track=(instrument, asked[-1]),
-            )
-        )  # fmt: skip
-    made = _in_batches(bundle, jobs, settings, "attributes")
-    columns: dict[str, tuple[list[int], list[int], list[int], list[int]]] = defaultdict(lambda: ([], [], [], []))
-    for own, index, wanted, one in zip(held, chosen, asked, made, strict=True):
-        track = own.window.tracks[index]
-        got, stood = mmm.controls_of(one.tracks[0], own.window), mmm.controls_of(track, own.window)
-        for name in wanted.keys() & got.keys() & stood.keys():
-            for column, value in zip(
-                columns[name], (wanted[name], got[name], track.instrument, stood[name]), strict=True
-            ):
-                column.append(value)
-    found = {
-        name: agreement(wanted_, got_, groups=instruments, deaf=stood_)
-        for name, (wanted_, got_, instruments, stood_) in sorted(columns.items())
+    values = _values_of(mmm, [*_held_out(source, "train", _KNOWN), *held])
+    found = {}
+    for name in FOLLOWED:
+        asked: list[int] = []
+        places, jobs = [], []
+        for number, (own, index) in enumerate(zip(held, chosen, strict=True)):
+            track = own.window.tracks[index]
+            if not (known := values.get((track.instrument, name))):
+                continue
+            asked.append(known[int(rng.integers(len(known)))])
+            places.append((own, track))
+            others = tuple(other for i, other in enumerate(own.window.tracks) if i != index)
+            jobs.append(
+                _job(
+                    bundle, own, number + 7919, settings, window=Window(others, own.window.lines),
+                    new_track=(track.instrument, {name: asked[-1]}),
+                )
+            )  # fmt: skip
+        made = _in_batches(bundle, jobs, settings, f"attributes: {name.lower()}")
+        got = [mmm.controls_of(one.tracks[0], own.window).get(name) for (own, _), one in zip(places, made, strict=True)]
+        rows = [
+            (wanted, came, track.instrument, mmm.controls_of(track, own.window)[name])
+            for wanted, came, (own, track) in zip(asked, got, places, strict=True)
+            if came is not None  # of a track that came out silent
+        ]
+        if rows:
+            wanted_, came_, instruments, stood = zip(*rows, strict=True)
+            if (agreed := agreement(wanted_, came_, groups=instruments, deaf=stood)) is not None:
+                found[name.lower()] = agreed.model_dump(mode="json")
+    return found
+
+
+def _values_of(mmm: Mmm, known: Sequence[_HeldOut]) -> dict[tuple[int, str], list[int]]:
+    """What attributes of an instrument's tracks are: values that a fiftieth of them have at least."""
+    counts: dict[tuple[int, str], Counter[int]] = defaultdict(Counter)
+    for own in known:
+        for track in own.window.tracks:
+            for name, value in mmm.controls_of(track, own.window).items():
+                counts[track.instrument, name][value] += 1
+    return {
+        key: sorted(value for value, number in own.items() if 50 * number >= own.total()) for key, own in counts.items()
     }
-    return {name.lower(): value.model_dump(mode="json") for name, value in found.items() if value is not None}
 
 
 def _filled(bundle: Bundle, held: Sequence[_HeldOut], settings: EvaluateConfig) -> dict[str, Any]:
@@ -204,5 +218,6 @@ def _in_batches(bundle: Bundle, jobs: Sequence[WindowJob], settings: EvaluateCon
     made: list[WindowMade] = []
     for start in range(0, len(jobs), settings.batch_size):
         part = jobs[start : start + settings.batch_size]
-        made += fill_windows(bundle, part, sampling, label=f"{label}, {start + len(part)} of {len(jobs)} windows")[0]
+        shown = f"{label}, {start + len(part)} of {len(jobs)} windows"
+        made += fill_windows(bundle, part, sampling, guidance=settings.guidance, label=shown)[0]
     return made

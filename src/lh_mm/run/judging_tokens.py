@@ -58,7 +58,7 @@ def judge_tokens(
         )  # fmt: skip
         beginnings.append(begun)
         data.append(score.crop(0.0, until_s))
-    made, seconds = compose(bundle, beginnings, sampling, label="composing")
+    made, seconds = compose(bundle, beginnings, sampling, guidance=settings.guidance)
     free, _ = compose(
         bundle, beginnings[:_UNMASKED], sampling, max_tokens=_UNMASKED_TOKENS, masked=False, label="without a mask"
     )

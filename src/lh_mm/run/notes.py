@@ -35,6 +35,7 @@ def make_notes(
     hole_s: tuple[float, float] | None = None,
     controls: Mapping[str, str] | None = None,
     sampling: Sampling = Sampling(top_p=0.95),  # noqa: B008 (frozen)
+    guidance: float = 1.0,
     seed: int = 0,
     options: NoteOptions = NoteOptions(),  # noqa: B008 (frozen)
 ) -> tuple[Score, dict[str, Any]]:
@@ -50,6 +51,7 @@ def make_notes(
         hole_s: infill: start and end; every bar it touches is written anew.
         controls: of the piece, by name.
         sampling: how tokens are drawn.
+        guidance: above 1 follows controls and attributes more closely.
         seed: the same seed gives the same notes.
         options: instruments, tracks, attributes and caps.
 
@@ -59,6 +61,10 @@ def make_notes(
     is_bars = isinstance(bundle.vocabulary, Mmm)
     if not is_bars and options != NoteOptions(max_tokens=options.max_tokens, tries=options.tries):
         raise ValueError("instruments, tracks, attributes and caps can be asked of MMM's tokens alone")
+    if guidance != 1.0 and not controls and not options.attributes:
+        raise ValueError(
+            f"--guidance {guidance:g} needs something to follow: --control, or --attribute of MMM's tracks"
+        )
     task = task or _default_task(score, hole_s, options)
     known = BAR_TASKS if is_bars else TOKEN_TASKS
     if task not in known:
@@ -66,7 +72,8 @@ def make_notes(
         raise ValueError(f"--task {task}: a bundle of {what} is asked for {', '.join(known)}")
     asked = dict(controls or {})
     if is_bars:
-        bars, drawn = _bars(bundle, task, score, BarAsk(options, asked, sampling, seed), duration_s, prompt_s, hole_s)
+        ask = BarAsk(options, asked, sampling, seed, guidance)
+        bars, drawn = _bars(bundle, task, score, ask, duration_s, prompt_s, hole_s)
         return bars, {"task": task, "num_tokens": drawn, "num_notes": len(bars)}
     if task == "continue":
         kept_s = _kept_s(score, prompt_s)
@@ -78,7 +85,7 @@ def make_notes(
     else:
         begun = Beginning(tempo_map=tempo_of(asked), controls=asked, until_s=duration_s, seed=seed)
     longest = options.max_tokens if begun.until_s is None else round(begun.until_s * MAX_TOKENS_PER_S)
-    (made,), _ = compose(bundle, [begun], sampling, max_tokens=max(1, longest))
+    (made,), _ = compose(bundle, [begun], sampling, max_tokens=max(1, longest), guidance=guidance)
     about = {"task": task, "num_tokens": made.num_drawn, "num_notes": len(made.score), "ended": made.ended}
     return made.score, about
 
