@@ -16,7 +16,8 @@ from lh_mm.core.streams import Row, collate
 from lh_mm.data.prepare import prepare
 from lh_mm.data.prepared import PreparedSet
 from lh_mm.data.recipe import load_recipe
-from lh_mm.data.symbolic import MusenetConfig, PerformanceConfig, RemiConfig, TokenRows
+from lh_mm.data.symbolic import MusenetConfig, PerformanceConfig, RemiConfig
+from lh_mm.data.token_rows import TokenRows
 from lh_mm.music.remi import Remi
 from lh_mm.music.remi_grammar import RemiGrammar
 

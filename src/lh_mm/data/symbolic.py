@@ -1,42 +1,31 @@
-"""Training rows of a symbolic tokenizer with its own time tokens: windows of tokens, no frames.
+"""What an experiment says of rows of symbolic tokens: which tokenizer, its settings, and how windows are drawn.
 
-A piece is longer than a window, so training draws windows and evaluation lays them side by side: every token of
-every piece is a target exactly once, so that nats per note are exact. A window in mid-piece begins with BOS that
-says crop, and with no memory of what came before (or with `context` tokens of it that earn no loss); its first
-legal choices are all tokens, for nothing is known yet. Each token's clock is computed from the score, so the
-backbone's clock works as it does in merged sequences.
+The rows themselves are made in `token_rows.py`; MMM's, which are no windows of a line of tokens, in `bar_rows.py`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from lh_mm.core.config import Config
-from lh_mm.core.streams import Row, SequenceSpec, StreamSpec
+from lh_mm.core.streams import SequenceSpec, StreamSpec
 from lh_mm.data.controls import INSTRUMENT_CONTROLS
-from lh_mm.data.evaluation import EvaluationRow
-from lh_mm.data.note_rows import NoteRows, row_of_tokens
-from lh_mm.data.prepared import PieceInfo, PreparedSet
-from lh_mm.data.splits import Split
+from lh_mm.data.prepared import PreparedSet
+from lh_mm.data.token_rows import TokenRows
 from lh_mm.music.chorale import Chorale
 from lh_mm.music.miditok_tokens import MidiTok, Tokenization
 from lh_mm.music.musenet import Musenet
 from lh_mm.music.performance import Performance
 from lh_mm.music.remi import Remi
-from lh_mm.music.tokenizer import Tokenizer, Tokens
-from lh_mm.music.tokens import structure_of
+from lh_mm.music.tokenizer import Tokenizer
 
 
-class _Windows(Config, ABC):
-    """What windows of all tokenizers have."""
+class TokenConfig(Config, ABC):
+    """What windows of all tokenizers have; each kind is a class below."""
 
     length: int = Field(1024, ge=8)
     """Tokens of a window, those of `context` included: evaluation goes nowhere that training has not been."""
@@ -52,7 +41,7 @@ class _Windows(Config, ABC):
     """Whether BOS says which of MuseNet's ten instruments play, in words for a model that reads them."""
 
     @model_validator(mode="after")
-    def _some_count(self) -> _Windows:
+    def _some_count(self) -> TokenConfig:
         if self.context >= self.length:
             raise ValueError(f"context ({self.context}) leaves nothing of length ({self.length}) to count")
         return self
@@ -77,7 +66,7 @@ class _Windows(Config, ABC):
         """The tokenizer for a set with these programs, in the order of its tracks."""
 
 
-class RemiConfig(_Windows):
+class RemiConfig(TokenConfig):
     """Rows of REMI tokens: bars, positions, tracks, pitches and durations on the score's own grid."""
 
     kind: Literal["remi"] = "remi"
@@ -92,7 +81,7 @@ class RemiConfig(_Windows):
         return Remi(programs, self.positions, self.beats_per_bar, self.max_duration)
 
 
-class PerformanceConfig(_Windows):
+class PerformanceConfig(TokenConfig):
     """Rows of the 388 performance events: ons, offs, waits of 10 ms and velocities, all instruments as one.
 
     What is composed is played by the set's one program (drums where it is drums alone), by the piano if it has several.
@@ -106,7 +95,7 @@ class PerformanceConfig(_Windows):
         return Performance(programs[0] if len(programs) == 1 else 0)
 
 
-class MusenetConfig(_Windows):
+class MusenetConfig(TokenConfig):
     """Rows of MuseNet's tokens: instrument, pitch and loudness in one id, waits in 48ths of a beat."""
 
     kind: Literal["musenet"] = "musenet"
@@ -123,7 +112,7 @@ class MusenetConfig(_Windows):
         return Musenet()
 
 
-class MidiTokConfig(_Windows):
+class MidiTokConfig(TokenConfig):
     """Rows of the library miditok's tokens, on the score's own beats."""
 
     kind: Literal["miditok"] = "miditok"
@@ -140,7 +129,7 @@ class MidiTokConfig(_Windows):
         return MidiTok(self.tokenization, programs, self.steps_per_beat, self.max_beats, self.velocities)
 
 
-class ChoraleConfig(_Windows):
+class ChoraleConfig(TokenConfig):
     """Rows of voices on sixteenths, one token a voice and step: the form of the JSB figures."""
 
     kind: Literal["chorale"] = "chorale"
@@ -149,141 +138,3 @@ class ChoraleConfig(_Windows):
 
     def tokenizer(self, programs: tuple[int, ...]) -> Chorale:
         return Chorale(self.voices)
-
-
-@dataclass(frozen=True)
-class TokenRows(NoteRows):
-    """A row source, see `rows.py`.
-
-    Attributes:
-        known: the tokenizer of a bundle, whose ids then hold.
-
-    Raises:
-        ValueError: the set's instruments are not among those of the bundle.
-    """
-
-    config: _Windows
-    known: Tokenizer | None = None
-
-    def __post_init__(self) -> None:
-        theirs = getattr(self.known, "programs", None)
-        if theirs is not None and (strange := [p for p in self._programs if p not in theirs]):
-            raise ValueError(
-                f"{self.prepared.path}: programs {strange} (-1 is drums) are none of the bundle's, {list(theirs)}"
-            )
-        if self.parent is not None and self.parent.event_vocabulary_size != self.vocabulary.size:
-            raise ValueError(
-                f"{self.prepared.path}: {self.vocabulary.size} ids with its instruments, "
-                f"but the bundle was trained with {self.parent.event_vocabulary_size}"
-            )
-        super().__post_init__()
-
-    @cached_property
-    def vocabulary(self) -> Tokenizer:
-        """The tokenizer; travels in the bundle. Tracks are the set's programs, in the order of tracks."""
-        return self.config.tokenizer(self._programs) if self.known is None else self.known
-
-    @property
-    def _programs(self) -> tuple[int, ...]:
-        return tuple(dict.fromkeys(program for piece in self.prepared.pieces() for program in piece.programs))
-
-    @property
-    def _own_streams(self) -> tuple[StreamSpec, ...]:
-        return self.config.own_streams
-
-    @property
-    def _own_controls(self) -> Mapping[str, Sequence[str]]:
-        return self.config.own_controls
-
-    def train_row(self, seed: int, index: int) -> Row:
-        """Row `index` of the endless training order of `seed`."""
-        rng = np.random.default_rng([seed, 0, index])
-        piece = self._drawn_piece(rng)
-        tokens = self._tokens(piece)
-        room = max(0, len(tokens) - self.config.length)
-        # Begins that would leave the window short are moved back to the last one, or END were hardly ever a target: it
-        # stands in the last window alone, which a draw among all full windows of a long piece never meets.
-        start = 0 if rng.random() < self.config.start_share else min(room, int(rng.integers(0, max(1, len(tokens)))))
-        start -= start % self.vocabulary.period
-        shift = int(rng.integers(-self.config.transpose, self.config.transpose + 1))
-        keep = self._kept_controls(rng)
-        tell = not self.spec.tells_structure or rng.random() >= self.config.control_dropout
-        return self._row(piece, start, start + self.config.length, start, shift, keep, tell)
-
-    def valid_row(self, index: int, split: Split = "valid") -> Row:
-        """Window `index` of a split, in a fixed random order that begins again at its end."""
-        windows = self._windows(split)
-        order = np.random.default_rng(1).permutation(len(windows))
-        return self._window_row(*windows[int(order[index % len(windows)])])
-
-    def evaluation(self, split: Split) -> Iterator[EvaluationRow]:
-        """Every token of a split as a target exactly once."""
-        for piece, start, end in self._windows(split):
-            tokens = self._tokens(piece)
-            ids = tokens.ids[start:end]
-            notes = int(self.vocabulary.begins_note(ids).sum())
-            last_s = piece.duration_s if end >= len(tokens) else float(tokens.times_s[end])
-            seconds = last_s - float(tokens.times_s[start])
-            yield EvaluationRow(piece.id, "midi_only", self._window_row(piece, start, end), seconds, notes)
-
-    def sequences(self, split: Split) -> Iterator[tuple[NDArray[np.int32], int]]:
-        """Ids and number of notes of each piece of a split."""
-        for piece in self._pieces(split):
-            tokens = self._tokens(piece)
-            yield tokens.ids, tokens.num_notes
-
-    @cached_property
-    def _cache(self) -> dict[str, Tokens]:
-        return {}
-
-    def _tokens(self, piece: PieceInfo) -> Tokens:
-        if piece.id not in self._cache:
-            score = self.prepared.score(piece)
-            assert score is not None
-            self._cache[piece.id] = self.vocabulary.encode(score)
-        return self._cache[piece.id]
-
-    def _windows(self, split: Split) -> list[tuple[PieceInfo, int, int]]:
-        """What windows count, from first to last: every token of a split once, the first window's context too."""
-        period = self.vocabulary.period
-        length = max(1, self.config.length // period) * period
-        hop = max(1, (self.config.length - self.config.context) // period) * period
-        return [
-            (piece, start, min(start + (hop if start else length), count))
-            for piece in self._pieces(split)
-            if (count := len(self._tokens(piece)))
-            for start in (0, *range(length, count, hop))
-        ]
-
-    def _window_row(self, piece: PieceInfo, start: int, end: int) -> Row:
-        shown = max(0, start - self.config.context)
-        return self._row(piece, start, end, shown + -shown % self.vocabulary.period)
-
-    def _row(
-        self,
-        piece: PieceInfo,
-        start: int,
-        end: int,
-        shown: int,
-        shift: int = 0,
-        keep: NDArray[np.bool_] | None = None,
-        tell: bool = True,
-    ) -> Row:
-        """Targets are the tokens [start, end), and END behind the last one; tokens from `shown` on stand before.
-
-        `tell` says whether a model that can be told is told where in the piece they stand.
-        """
-        tokens = self._tokens(piece)
-        end = min(end, len(tokens))
-        ids = tokens.ids[shown:end].astype(np.int64)
-        if shift:
-            ids = self.vocabulary.transposed(ids, shift)
-        clocks = np.floor(tokens.times_s[shown:end] * self.spec.rate_hz + 1e-6).astype(np.int64)
-        where = None
-        if self.spec.tells_structure:
-            where = structure_of(np.arange(shown - 1, end), len(tokens) if tell else 0)
-        legal = self.vocabulary.legal(ids[: len(ids) if end == len(tokens) else len(ids) - 1], is_start=shown == 0)
-        return row_of_tokens(
-            ids, clocks, first=start - shown, ends=end == len(tokens), is_start=shown == 0,
-            controls=self._controls(piece, keep, shift), legal=legal, structure=where,
-        )  # fmt: skip

@@ -17,7 +17,7 @@ from lh_mm.core.files import write_json
 from lh_mm.core.reproduce import environment
 from lh_mm.data.bar_rows import BarRows
 from lh_mm.data.prepared import PreparedSet
-from lh_mm.data.symbolic import TokenRows
+from lh_mm.data.token_rows import TokenRows
 from lh_mm.evaluate.likelihood import fixed_rows, measure_likelihood
 from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.evaluate.token_nats import TokenNats

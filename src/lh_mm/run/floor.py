@@ -8,7 +8,7 @@ import numpy as np
 
 from lh_mm.data.bar_rows import BarRows
 from lh_mm.data.splits import Split
-from lh_mm.data.symbolic import TokenRows
+from lh_mm.data.token_rows import TokenRows
 from lh_mm.evaluate.ngram import WittenBell
 
 

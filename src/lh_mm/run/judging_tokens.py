@@ -21,7 +21,7 @@ from lh_mm.core.clock import TempoMap
 from lh_mm.data.controls import density_bucket
 from lh_mm.data.prepared import PieceInfo, PreparedSet
 from lh_mm.data.splits import Split
-from lh_mm.data.symbolic import TokenRows
+from lh_mm.data.token_rows import TokenRows
 from lh_mm.evaluate.bootstrap import bootstrap_mean
 from lh_mm.evaluate.copies import CopyIndex
 from lh_mm.evaluate.distributions import MEAN, overlap_areas
