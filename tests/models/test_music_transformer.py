@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lh_mm.core.merge import END, NO_TARGET, ZERO, Kind, May, Merged
 from lh_mm.core.streams import ControlSpec, Row, SequenceSpec, StreamBatch, StreamSpec, collate
@@ -200,3 +202,25 @@ def test_an_untrained_model_knows_nothing(shape: dict[str, int]) -> None:
     with torch.no_grad():
         sums = head_sums(model, batch)
     assert float(sums.event_nats / sums.event_count) == pytest.approx(np.log(390), abs=0.15)
+
+
+class _Largest(TorchDispatchMode):
+    """The number of elements of the largest tensor that is made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        made = out if isinstance(out, tuple | list) else (out,)
+        self.elements = max([self.elements, *(t.numel() for t in made if isinstance(t, Tensor))])
+        return out
+
+
+def test_no_embedding_is_kept_for_each_pair_of_positions() -> None:
+    # Shaw et al. gather (L, L, W): 8.5 GB a layer at the paper's size, where skewing needs products alone.
+    length, heads, width = 2048, 2, 32
+    attention, x = RelativeAttention(16, heads, width, distances=1024), torch.randn(1, length, 16)
+    with torch.no_grad(), _Largest() as seen:
+        attention(x, None, None, None, 0)
+    assert length * width <= seen.elements <= heads * length * length
+    assert seen.elements < length * length * width // 8

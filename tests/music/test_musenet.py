@@ -118,3 +118,11 @@ def test_a_held_note_ends_where_it_begins_again() -> None:
     assert names(score_of((0, 4, 60, 80, 0), (2, 6, 60, 80, 0)))[1:] == [
         "piano:v80:60", "wait:96", "piano:v0:60", "piano:v80:60", "wait:128", "wait:64", "piano:v0:60",
     ]  # fmt: skip
+
+
+def test_transposition_moves_all_but_drums() -> None:
+    score = score_of((0, 1, 60, 80, 0), (0, 1, 40, 80, 33), (0, 0.25, 36, 80, -1))
+    ids = TOKENS.encode(score).ids.astype(np.int64)
+    moved = TOKENS.decode(TOKENS.transposed(ids, 3), TEMPO).notes
+    assert sorted((int(n["pitch"]), bool(n["drum"])) for n in moved) == [(36, True), (43, False), (63, False)]
+    assert TOKENS.transposed(ids, 100).tolist() == ids.tolist()  # one would leave the range
