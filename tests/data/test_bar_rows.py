@@ -122,6 +122,20 @@ def test_a_transposed_row_says_no_key_and_controls_are_dropped(prepared: Prepare
     assert 0.3 < (drawn[:, names.index("style")] > 0).mean() < 0.7
 
 
+def test_thinned_tracks_say_their_own_polyphony(prepared: PreparedSet) -> None:
+    plain = MmmConfig(control_dropout=0.0, fill_share=0.0).build(prepared)
+    thin = MmmConfig(control_dropout=0.0, fill_share=0.0, thin_share=1.0).build(prepared)
+    told: dict[str, list[int]] = {"plain": [], "thin": []}
+    for name, rows in (("plain", plain), ("thin", thin)):
+        for index in range(30):
+            ids = rows.train_row(0, index).merged.event_id
+            low = FIRST["MAX_POLYPHONY"]
+            told[name] += (1 + ids[(ids >= low) & (ids < low + 10)] - low).tolist()
+    assert np.mean(told["thin"]) < np.mean(told["plain"]) and max(told["thin"]) > 1
+    evaluated = [each.row.merged.event_id.tolist() for each in thin.evaluation("train")]
+    assert evaluated == [each.row.merged.event_id.tolist() for each in plain.evaluation("train")]  # only in training
+
+
 def test_a_bundles_densities_hold(rows: BarRows, prepared: PreparedSet) -> None:
     known = Mmm({DRUMS: (1, 2, 3, 4, 5, 6, 7, 8, 9)})
     assert BarRows(prepared, rows.config, rows.spec, known).vocabulary == known

@@ -17,6 +17,7 @@ from lh_mm.music.bars import (
     durations,
     notes_a_bar,
     polyphony,
+    thinned,
     window_of,
     window_starts,
     without_overlaps,
@@ -262,3 +263,17 @@ def test_attributes_by_hand() -> None:
     assert polyphony(track(0)) is None
     window = Window((track(0, (0, 3, 60), (10, 12, 60), (20, 21, 60), (100, 101, 60), (101, 102, 61)),), LINES)
     assert notes_a_bar(window.tracks[0], window) == 3  # 5 notes in 2 bars: 2.5, rounded up
+
+
+def test_thinned_notes_sound_at_most_so_many_at_once() -> None:
+    chord = np.array([[0, 24, 60], [0, 24, 64], [0, 12, 67], [12, 24, 72], [24, 36, 48]], np.int64)
+    assert thinned(chord, 1).tolist() == [[0, 12, 67], [12, 24, 72], [24, 36, 48]]  # highest first; then there is room
+    assert thinned(chord, 2).tolist() == [[0, 24, 64], [0, 12, 67], [12, 24, 72], [24, 36, 48]]
+    assert thinned(chord, 3).tolist() == chord.tolist()
+    rng = np.random.default_rng(0)
+    on = rng.integers(0, 90, 60)
+    notes = without_overlaps(np.stack([on, on + rng.integers(1, 40, 60), rng.integers(40, 80, 60)], 1))
+    for voices in (1, 2, 4):
+        few = thinned(notes, voices)
+        assert max((few[:, 0] <= t).sum() - (few[:, 1] <= t).sum() for t in range(140)) <= voices
+        assert {tuple(row) for row in few.tolist()} <= {tuple(row) for row in notes.tolist()}

@@ -2,9 +2,9 @@
 
 Training draws windows as MIDI-GPT does: a window in which enough bars have notes, at most so many tracks, three times
 in four with open bars (a chance drawn up to one half, then each bar of each track by itself, one at least), every
-control left out now and then. Evaluation takes windows side by side, the last one with the piece's last bars, tracks
-as they stand and nothing open. A token's clock is its time in the piece, so it goes back with every track: tracks of
-one bar have one clock.
+control left out now and then, chords thinned where that is asked (`thin_share`, ours). Evaluation takes windows side
+by side, the last one with the piece's last bars, tracks as they stand and nothing open. A token's clock is its time in
+the piece, so it goes back with every track: tracks of one bar have one clock.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from lh_mm.music.bars import (
     bar_lines,
     density_borders,
     notes_a_bar,
+    polyphony,
+    thinned,
     window_of,
     window_starts,
 )
@@ -62,6 +64,9 @@ class MmmConfig(Config):
     """Share of each control of a track, and of the piece, left out."""
     transpose: int = Field(0, ge=0, le=11)
     """Training windows are moved by up to so many semitones either way, drums never."""
+    thin_share: float = Field(0.0, ge=0, le=1)
+    """Share of the pitched tracks of training windows that lose voices, down to a random number that may sound at once.
+    Where an instrument's tracks all have one polyphony, nothing else can teach what is meant by another."""
 
     def build(self, prepared: PreparedSet, parent: SequenceSpec | None = None, known: Mmm | None = None) -> BarRows:
         return BarRows(prepared, self, parent, known)
@@ -176,12 +181,22 @@ class BarRows(NoteRows):
         chosen = sorted(rng.permutation(heard)[: self.config.max_tracks].tolist())
         window = _with_tracks(window, chosen)
         shift = int(rng.integers(-self.config.transpose, self.config.transpose + 1))
+        tracks = tuple(self._thinned(track, rng) for track in window.tracks)
+        window = Window(tracks, window.lines, window.first_beat)
         pitched = [track.notes[:, 2] for track in window.tracks if track.instrument != DRUMS]
         if not shift or any(p.min() + shift < 0 or p.max() + shift > 127 for p in pitched):
             return window, 0
         move = np.array([0, 0, shift])
-        tracks = (t if t.instrument == DRUMS else BarTrack(t.instrument, t.notes + move) for t in window.tracks)
-        return Window(tuple(tracks), window.lines, window.first_beat), shift
+        moved = (t if t.instrument == DRUMS else BarTrack(t.instrument, t.notes + move) for t in window.tracks)
+        return Window(tuple(moved), window.lines, window.first_beat), shift
+
+    def _thinned(self, track: BarTrack, rng: np.random.Generator) -> BarTrack:
+        """A track, now and then with fewer voices than it has."""
+        if not self.config.thin_share or track.instrument == DRUMS or rng.random() >= self.config.thin_share:
+            return track
+        usual = polyphony(track)
+        assert usual is not None
+        return BarTrack(track.instrument, thinned(track.notes, int(rng.integers(1, usual[1] + 1))))
 
     @cached_property
     def _cache(self) -> dict[str, Any]:

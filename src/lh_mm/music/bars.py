@@ -145,6 +145,22 @@ def polyphony(track: BarTrack) -> tuple[int, int] | None:
     return min(low, MAX_POLYPHONY), min(high, MAX_POLYPHONY)
 
 
+def thinned(notes: NDArray[np.int64], voices: int) -> NDArray[np.int64]:
+    """Notes (N, 3) of which at most so many sound at once: of those that begin together the highest stay.
+
+    A note that would be one too many when it begins is left out; none is cut.
+    """
+    kept: list[int] = []
+    sounding: list[int] = []
+    for index in np.lexsort([-notes[:, 2], notes[:, 0]]).tolist():
+        on, off = int(notes[index, 0]), int(notes[index, 1])
+        sounding = [end for end in sounding if end > on]
+        if len(sounding) < voices:
+            sounding.append(off)
+            kept.append(index)
+    return notes[sorted(kept)]
+
+
 def durations(track: BarTrack) -> tuple[int, int] | None:
     """15th and 85th percentile of note values, 0 (32nd) .. 5 (whole); None without notes, or for drums."""
     if not len(track.notes) or track.instrument == DRUMS:
