@@ -15,6 +15,7 @@ from rich.console import Console
 
 from lh_mm.core.config import validate
 from lh_mm.core.files import read_json, write_atomic, write_json
+from lh_mm.core.log import console
 from lh_mm.core.reproduce import environment
 from lh_mm.evaluate.report import Code, Curves, Item, Report, Section, Table, write_report
 from lh_mm.evaluate.table import ComparisonTable, RunScores, comparison_table
@@ -22,7 +23,7 @@ from lh_mm.run.compare_folder import TABLES, expanded, group_of
 from lh_mm.run.evaluate import EVALUATION, evaluate
 from lh_mm.run.experiment import Experiment
 from lh_mm.run.runs import find_bundle, find_run
-from lh_mm.run.scores import METRICS, reference_rows, scores_of
+from lh_mm.run.scores import MEASURES, METRICS, reference_rows, scores_of
 from lh_mm.systems.tracking import log_comparison, read_metrics
 
 
@@ -120,9 +121,12 @@ def score_run(run: str) -> tuple[RunScores, dict[str, Any], tuple[str, str], Cur
     """A run's scores, its resolved experiment, the table and group that it stands in, and how it learned."""
     folder = find_run(run)
     path = folder / EVALUATION
-    if not path.is_file():
+    evaluation = read_json(path) if path.is_file() else None
+    if evaluation is None or ("symbolic" in evaluation and evaluation.get("measures", 1) < MEASURES):
+        if evaluation is not None:
+            console().print(f"{path}: of an older version, whose figures do not compare; measuring again")
         evaluate(run)
-    evaluation = read_json(path)
+        evaluation = read_json(path)
     tree = yaml.safe_load((find_bundle(run) / "experiment.yaml").read_text(encoding="utf-8"))
     scores = RunScores(
         tree["name"], scores_of(evaluation), seed=tree["trainer"]["seed"], note=folder.name, settings=_settings(tree)

@@ -30,6 +30,7 @@ from lh_mm.run.judging_notes import judge_audio_to_midi, judge_infill
 from lh_mm.run.judging_tokens import judge_tokens
 from lh_mm.run.prepare import prepare
 from lh_mm.run.runs import find_bundle, find_run
+from lh_mm.run.scores import MEASURES, METRICS, scores_of
 
 EVALUATION = "evaluation.json"
 
@@ -77,6 +78,7 @@ def evaluate_on(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, 
     started = time.perf_counter()
     evaluation = {
         "name": bundle.manifest["name"],
+        "measures": MEASURES,
         "environment": environment(),
         "data": f"{dataset.about['name']}/{dataset.path.name[:12]}",
         "split": settings.split,
@@ -103,6 +105,8 @@ _WINDOWING = {
 
 def tokens_of(sequence: Config) -> str:
     """What rows are made of, in words: their kind, and the settings without which figures do not compare."""
+    if sequence.kind == "merged":  # type: ignore[attr-defined]
+        return "merged"
     told = {key: value for key, value in sequence.model_dump(mode="json").items() if key not in _WINDOWING}
     return ", ".join([str(sequence.kind), *(f"{key} {value}" for key, value in sorted(told.items()))])  # type: ignore[attr-defined]
 
@@ -178,8 +182,6 @@ def _notes_alone(
 
 def summary(evaluation: Mapping[str, Any]) -> str:
     """The most important figures in words."""
-    from lh_mm.run.scores import METRICS, scores_of
-
     scores = scores_of(evaluation)
     lines = [f"{evaluation['name']} on {evaluation['data']} {evaluation['split']}"]
     for metric in METRICS:

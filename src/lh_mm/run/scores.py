@@ -7,6 +7,8 @@ from typing import Any
 
 from lh_mm.evaluate.table import Measured, Metric, RunScores
 
+MEASURES = 2
+"""Counts changes of what figures of composed music mean: older ones are left out, for they do not compare."""
 _FOLLOWED = (("density", "density"), ("max_polyphony", "polyphony"), ("max_duration", "duration"))
 
 METRICS = (
@@ -202,7 +204,7 @@ def _symbolic(scores: dict[str, Measured], evaluation: Mapping[str, Any], data: 
     for key in ("nats_per_token", "bits_per_second"):
         _add(scores, key, evaluation.get("tokens", {}).get(key), whole)
     made = evaluation.get("symbolic")
-    if not made:
+    if not made or evaluation.get("measures", 1) < MEASURES:
         return
     music = f"{tokens}, {made['num_pieces']} pieces of {made['piece_s']:g} s"
     _add(scores, "overlap", made["overlap_mean"], music)
