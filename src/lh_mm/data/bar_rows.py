@@ -147,10 +147,11 @@ class BarRows(NoteRows):
             _, _, tokens = self._whole(piece, first)
             yield tokens.ids, int(self.vocabulary.begins_note(tokens.ids).sum())
 
-    def windows(self, split: Split) -> list[tuple[PieceInfo, Window, TempoMap]]:
-        """The windows of `evaluation`, each with its piece and the piece's tempo."""
-        found = []
-        for piece, first in self._windows(split):
+    def windows(self, split: Split, count: int | None = None) -> list[tuple[PieceInfo, Window, TempoMap]]:
+        """The windows of `evaluation`, or so many of them evenly, each with its piece and the piece's tempo."""
+        found, every = [], self._windows(split)
+        count = len(every) if count is None else min(count, len(every))
+        for piece, first in (every[i * len(every) // count] for i in range(count)):
             score = self._score(piece)
             found.append((piece, window_of(score, first, self.config.bars), score.tempo_map))
         return found

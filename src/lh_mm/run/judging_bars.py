@@ -61,10 +61,8 @@ def judge_bars(
 
 def _held_out(source: BarRows, split: Split, count: int) -> list[_HeldOut]:
     """Windows of a split, evenly, with their tracks that have notes."""
-    windows = source.windows(split)
-    count = min(count, len(windows))
     held = []
-    for piece, window, tempo_map in (windows[i * len(windows) // count] for i in range(count)):
+    for piece, window, tempo_map in source.windows(split, count):
         tracks = tuple(track for track in window.tracks if len(track.notes))
         begin_s = float(tempo_map.to_seconds(window.first_beat))
         own = TempoMap(tempo_map.beats - window.first_beat, tempo_map.seconds - begin_s)
