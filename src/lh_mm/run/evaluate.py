@@ -98,7 +98,7 @@ def evaluate_on(bundle: Bundle, dataset: PreparedSet, settings: EvaluateConfig, 
 
 _WINDOWING = {
     "kind", "length", "context", "transpose", "start_share", "control_dropout", "fill_share", "min_filled",
-    "max_tracks", "crop_s", "tasks",
+    "max_tracks", "thin_share", "crop_s", "tasks",
 }  # fmt: skip
 """Settings of a sequence that say how training draws rows, not what tokens mean or a model is told."""
 

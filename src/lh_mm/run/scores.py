@@ -212,10 +212,12 @@ def _symbolic(scores: dict[str, Measured], evaluation: Mapping[str, Any], data: 
     scores["illegal"] = Measured(made["illegal_unmasked"], music)
     _add(scores, "copied", made["copied_notes"]["generated"], music)
     _add(scores, "copied_data", made["copied_notes"]["data"], music)
+    windows = made.get("infill", {}).get("num_windows")
+    asked = music if windows is None else f"{tokens}, {windows} windows"
     for name, followed in made["controls"].items():
         for side, key in (("follows", "spearman"), ("deaf", "chance_spearman"), ("data", "data_spearman")):
             if followed[key] is not None:
-                scores[f"{side}_{name}"] = Measured(followed[key], music, num=followed["num"])
+                scores[f"{side}_{name}"] = Measured(followed[key], asked, num=followed["num"])
     if filled := made.get("infill"):
         context = f"{data}, {filled['num_windows']} windows of {filled['bars']} bars"
         _add(scores, "bars_f1", filled["own"], context)
