@@ -1,4 +1,4 @@
-"""Shared areas of distributions, by cases whose answer is known."""
+"""Shared areas of distributions and runs of copied notes, by cases whose answer is known."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from lh_mm.core.clock import TempoMap
+from lh_mm.data.symbolic import MidiTokConfig, MusenetConfig, PerformanceConfig, RemiConfig
+from lh_mm.evaluate.copies import CopyIndex, note_codes
 from lh_mm.evaluate.distributions import feature_values, overlap_areas
 from lh_mm.music.score import Score, make_notes
+from lh_mm.music.tokenizer import decode_tokens
 
 TEMPO = TempoMap.constant(120.0)
 
@@ -58,3 +61,60 @@ def test_an_interval_of_areas_holds_its_value() -> None:
     assert areas["mean"].value == pytest.approx(np.mean(features))
     assert areas["mean"].low < areas["mean"].value
     assert overlap_areas([], [], []) == {}
+
+
+def test_the_longest_copied_run_is_found() -> None:
+    rng = np.random.default_rng(0)
+    train = [melody(rng.integers(30, 90, 200).tolist()) for _ in range(5)]
+    index = CopyIndex(train)
+    assert index.longest(train[2]) == 200
+    copied = train[3].notes["pitch"][40:77].astype(int).tolist()
+    made = melody([100, 101, 102, *copied, 103, 104], start=8.0)  # at another time, between other notes
+    # The last copied note is followed by another interval only if the rhythm changes: here it does not.
+    assert index.longest(made) == 37
+    assert index.longest(melody([100, 101, 102])) == 0
+    assert index.longest(score_of()) == 0
+    assert CopyIndex([]).longest(made) == 0
+    faster = score_of(*((i * 0.25, i * 0.25 + 0.25, p) for i, p in enumerate(copied)))
+    assert index.longest(faster) <= 1
+    drums = CopyIndex([score_of(drums=(0.0, 1.0, 2.0))])
+    assert drums.longest(score_of((0, 1, 36), (1, 2, 36), (2, 3, 36))) == 0
+
+
+@pytest.mark.parametrize("kind", [RemiConfig, PerformanceConfig, MusenetConfig, MidiTokConfig])
+@pytest.mark.parametrize("program", [-1, 0, 32])
+def test_what_tokens_bring_back_is_a_copy(kind: type[RemiConfig], program: int) -> None:
+    # Of one instrument, for performance events say none: a drum that came back as a piano would be copied from nowhere.
+    notes = [
+        {"start_beat": i / 2, "end_beat": i / 2 + 0.25, "pitch": 36 + i % 7, "program": max(program, 0),
+         "drum": program < 0}
+        for i in range(40)
+    ]  # fmt: skip
+    score = Score(make_notes(notes, TEMPO), TEMPO, 10.0)
+    tokenizer = kind().tokenizer((program,))
+    back = decode_tokens(tokenizer, tokenizer.encode(score).ids, TEMPO)
+    assert CopyIndex([score]).longest(back) == 40
+    assert (back.notes["program"] == max(program, 0)).all() and (back.notes["drum"] == (program < 0)).all()
+
+
+def test_chords_are_coded_by_onset_and_pitch() -> None:
+    codes = note_codes(score_of((0, 1, 64), (0, 1, 60), (1, 2, 62)))
+    assert codes.tolist() == [60 + 256 * 4, 64 + 256 * 4, 62]
+
+
+def test_copies_of_music_without_beats_are_found_by_their_seconds() -> None:
+    rng = np.random.default_rng(1)
+    starts = np.cumsum(rng.integers(3, 60, 80)) / 100  # played: 10 ms grid, no tempo
+    pitches = rng.integers(30, 90, 80)
+
+    def played(shift_s: float, bpm: float) -> Score:
+        tempo = TempoMap.constant(bpm)
+        rows = [
+            {"start_s": a + shift_s, "end_s": a + shift_s + 0.1, "pitch": int(p)}
+            for a, p in zip(starts, pitches, strict=True)
+        ]
+        return Score(make_notes(rows, tempo), tempo, 60.0)
+
+    known, copied = played(0.0, 97.0), played(0.37, 120.0)
+    assert CopyIndex([known], by_seconds=True).longest(copied) == 80
+    assert CopyIndex([known]).longest(copied) < 20  # the same notes on the grid of another tempo

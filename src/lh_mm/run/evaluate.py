@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lh_mm.core.config import Config, validate
+from lh_mm.core.config import validate
 from lh_mm.core.files import write_json
 from lh_mm.core.reproduce import environment
 from lh_mm.data.bar_rows import BarRows
 from lh_mm.data.prepared import PreparedSet
+from lh_mm.data.rows import SequenceConfig
 from lh_mm.data.token_rows import TokenRows
 from lh_mm.evaluate.likelihood import fixed_rows, measure_likelihood
 from lh_mm.evaluate.settings import EvaluateConfig
@@ -103,12 +104,12 @@ _WINDOWING = {
 """Settings of a sequence that say how training draws rows, not what tokens mean or a model is told."""
 
 
-def tokens_of(sequence: Config) -> str:
+def tokens_of(sequence: SequenceConfig) -> str:
     """What rows are made of, in words: their kind, and the settings without which figures do not compare."""
-    if sequence.kind == "merged":  # type: ignore[attr-defined]
+    if sequence.kind == "merged":
         return "merged"
     told = {key: value for key, value in sequence.model_dump(mode="json").items() if key not in _WINDOWING}
-    return ", ".join([str(sequence.kind), *(f"{key} {value}" for key, value in sorted(told.items()))])  # type: ignore[attr-defined]
+    return ", ".join([sequence.kind, *(f"{key} {value}" for key, value in sorted(told.items()))])
 
 
 def _row_length(bundle: Bundle) -> int:

@@ -92,8 +92,8 @@ METRICS = (
     *(
         Metric(
             f"follows_{name}", f"follows {title}", True, digits=2,
-            definition=f"Spearman correlation of the {title} that was asked for and the one that came, within an "
-            "instrument where tracks are asked; where pieces are, their own, of which a beginning is composed.",
+            definition=f"Spearman correlation of the {title} that was asked for and the one that came. MMM: one track "
+            "is asked at a time, ranks within its instrument. Else: a whole piece's is asked, its beginning composed.",
         )
         for name, title in _FOLLOWED
     ),
