@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.miditok_grammar import BAR_BEATS, MidiTokGrammar, legal
 from lh_mm.music.score import Meter, Score, make_notes
-from lh_mm.music.tokens import TimedTokens, transposed
+from lh_mm.music.tokens import TimedTokens, first_bar_beat, transposed
 
 if TYPE_CHECKING:
     import miditok
@@ -182,9 +182,7 @@ class MidiTok:
 
     def first_beat(self, score: Score) -> float:
         """The beat at which tokens begin: 0, or whole bars before it where notes stand there."""
-        start = float(score.notes["start_beat"].min()) if len(score.notes) else 0.0
-        step = np.rint(start * self.steps_per_beat)
-        return float(min(0.0, BAR_BEATS * np.floor(step / (self.steps_per_beat * BAR_BEATS))))
+        return first_bar_beat(score.notes["start_beat"], self.steps_per_beat, BAR_BEATS)
 
     def beats(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
         """(T,) beats from the begin that have been reached at each token."""

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
-from lh_mm.music.tokens import TimedTokens, sounding_before, transposed, with_waits
+from lh_mm.music.tokens import TimedTokens, first_bar_beat, sounding_before, transposed, with_waits
 
 UNITS_PER_BEAT = 48
 MAX_WAIT = 128
@@ -155,8 +155,7 @@ class Musenet:
 
     def first_beat(self, score: Score) -> float:
         """The beat at which tokens begin: 0, or whole bars of four before it where notes stand there."""
-        start = float(score.notes["start_beat"].min()) if len(score.notes) else 0.0
-        return float(min(0.0, 4 * np.floor(np.rint(start * UNITS_PER_BEAT) / (4 * UNITS_PER_BEAT))))
+        return first_bar_beat(score.notes["start_beat"], UNITS_PER_BEAT)
 
     def decode(self, ids: ArrayLike, tempo_map: TempoMap, problems: dict[str, int] | None = None) -> Score:
         """A score with a track for each instrument that plays.

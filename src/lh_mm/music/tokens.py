@@ -91,6 +91,15 @@ def with_waits(
     return ids, ends
 
 
+def first_bar_beat(start_beats: NDArray[np.float64], steps_per_beat: int, beats_per_bar: int = 4) -> float:
+    """The beat at which tokens begin whose notes start at (N,) beats: 0, or whole bars before it for an upbeat.
+
+    Starts count as the nearest step, so that a note a hair early does not open a bar.
+    """
+    step = np.rint(float(np.min(start_beats, initial=0.0)) * steps_per_beat)
+    return float(beats_per_bar * np.floor(step / (steps_per_beat * beats_per_bar)))
+
+
 def transposed(
     ids: NDArray[np.int64], is_pitch: NDArray[np.bool_], pitch: NDArray[np.int64], semitones: int
 ) -> NDArray[np.int64]:

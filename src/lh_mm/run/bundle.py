@@ -146,8 +146,9 @@ class Bundle:
         found = sequence or self.experiment.sequence
         if isinstance(found, MergedConfig):
             return found.build(dataset, self.spec)
-        if found.kind != json.loads(self.vocabulary.to_json())["kind"]:
-            raise ValueError(f"sequence.kind: '{found.kind}', but bundle '{self.manifest['name']}' has other tokens")
+        own = json.loads(self.vocabulary.to_json())["kind"]
+        if found.kind != own:
+            raise ValueError(f"sequence.kind is {found.kind}, but bundle '{self.manifest['name']}' has {own} tokens")
         return found.build(dataset, self.spec, self.vocabulary)  # type: ignore[arg-type]
 
     @property
