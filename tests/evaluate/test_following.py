@@ -43,3 +43,22 @@ def test_groups_that_differ_are_not_followed_by_that_alone() -> None:
     assert heard is not None
     assert heard.spearman == pytest.approx(1.0)
     assert heard.chance_spearman == heard.data_spearman == found.spearman
+
+
+def test_the_interval_is_of_pieces() -> None:
+    rng = np.random.default_rng(0)
+    asked = rng.integers(0, 10, 60)
+    came = (asked + rng.integers(-4, 5, 60)).tolist()
+    apart = agreement(asked.tolist(), came, pieces=[str(i) for i in range(60)])
+    few = agreement(asked.tolist(), came, pieces=[str(i // 10) for i in range(60)])
+    assert apart is not None and few is not None
+    assert apart.spearman is not None and apart.low is not None and apart.high is not None
+    assert apart.spearman - 0.3 < apart.low < apart.spearman < apart.high < 1.0
+    # Fisher's interval of as many independent pairs, for a third opinion.
+    wide = float(np.tanh(np.arctanh(apart.spearman) + 1.96 / np.sqrt(57)))
+    assert apart.high == pytest.approx(wide, abs=0.08)
+    assert few.spearman == apart.spearman
+    assert few.low != apart.low
+    one = agreement(asked.tolist(), came, pieces=["a"] * 60)
+    assert one is not None
+    assert (one.low, one.high) == (None, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import wandb
 
 from lh_mm.core.assets import asset
 from lh_mm.core.clock import TempoMap
@@ -118,6 +119,7 @@ def test_a_table_of_runs(evaluated: Path, tmp_path: Path) -> None:
     assert "settings are equal" in text
     for name in ("report.html", "table.md", "table.json"):
         assert (tmp_path / name).stat().st_size > 100
+    wandb.teardown()  # a run that is finished is still being written; a process waits for that when it ends
     (logged,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     content = logged.read_bytes()
     assert b"codes_per_second" in content

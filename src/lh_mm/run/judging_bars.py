@@ -145,13 +145,14 @@ def _followed(bundle: Bundle, source: BarRows, held: Sequence[_HeldOut], setting
         made = _in_batches(bundle, jobs, settings, f"attributes: {name.lower()}")
         got = [mmm.controls_of(one.tracks[0], own.window).get(name) for (own, _), one in zip(places, made, strict=True)]
         rows = [
-            (wanted, came, track.instrument, mmm.controls_of(track, own.window)[name])
+            (wanted, came, track.instrument, mmm.controls_of(track, own.window)[name], own.piece.id)
             for wanted, came, (own, track) in zip(asked, got, places, strict=True)
             if came is not None  # of a track that came out silent
         ]
         if rows:
-            wanted_, came_, instruments, stood = zip(*rows, strict=True)
-            if (agreed := agreement(wanted_, came_, groups=instruments, deaf=stood)) is not None:
+            wanted_, came_, instruments, stood, pieces = zip(*rows, strict=True)
+            agreed = agreement(wanted_, came_, groups=instruments, deaf=stood, pieces=pieces)
+            if agreed is not None:
                 found[name.lower()] = agreed.model_dump(mode="json")
     return found
 

@@ -74,7 +74,7 @@ def judge_tokens(
         "silent": sum(not len(score.notes) for score in scores) / len(scores),
         "illegal": sum(m.num_illegal for m in made) / max(1, sum(m.num_drawn for m in made)),
         "illegal_unmasked": sum(m.num_illegal for m in free) / max(1, sum(m.num_drawn for m in free)),
-        "controls": _density_followed(bundle, beginnings, scores, data),
+        "controls": _density_followed(bundle, beginnings, scores, data, [piece.id for piece in pieces]),
     }  # fmt: skip
     return result
 
@@ -146,7 +146,11 @@ def _by_seconds(score: Score) -> Score:
 
 
 def _density_followed(
-    bundle: Bundle, beginnings: Sequence[Beginning], scores: Sequence[Score], data: Sequence[Score]
+    bundle: Bundle,
+    beginnings: Sequence[Beginning],
+    scores: Sequence[Score],
+    data: Sequence[Score],
+    ids: Sequence[str],
 ) -> dict[str, Any]:
     """Notes a second that were asked for and that came, in buckets.
 
@@ -159,14 +163,16 @@ def _density_followed(
     asked: list[int] = []
     got: list[int] = []
     own: list[int] = []
-    for begun, score, real in zip(beginnings, scores, data, strict=True):
+    pieces: list[str] = []
+    for begun, score, real, piece in zip(beginnings, scores, data, ids, strict=True):
         wanted = begun.controls.get("density")
         if wanted is not None:
             asked.append(_rank(control.values, wanted))
+            pieces.append(piece)
             for side, made in ((got, score), (own, real)):
                 found = density_bucket(len(made.notes) / max(begun.until_s or made.duration_s, 1e-9))
                 side.append(_rank(control.values, found))
-    found_agreement = agreement(asked, got, data=own)
+    found_agreement = agreement(asked, got, data=own, pieces=pieces)
     return {} if found_agreement is None else {"density": found_agreement.model_dump(mode="json")}
 
 
