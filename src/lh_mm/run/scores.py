@@ -217,8 +217,8 @@ def _symbolic(scores: dict[str, Measured], evaluation: Mapping[str, Any], data: 
     for name, followed in made["controls"].items():
         for side, key in (("follows", "spearman"), ("deaf", "chance_spearman"), ("data", "data_spearman")):
             if followed[key] is not None:
-                bounds = (followed.get("low"), followed.get("high")) if side == "follows" else (None, None)
-                scores[f"{side}_{name}"] = Measured(followed[key], asked, *bounds, followed["num"])
+                low, high = (followed.get(k) if side == "follows" else None for k in ("low", "high"))
+                scores[f"{side}_{name}"] = Measured(followed[key], asked, low, high, followed["num"])
     if filled := made.get("infill"):
         context = f"{data}, {filled['num_windows']} windows of {filled['bars']} bars"
         _add(scores, "bars_f1", filled["own"], context)
