@@ -1,10 +1,11 @@
 """What shipped weights are worth for music of one's own: MMM from scratch and from a bundle, the same steps.
 
     python benchmarks/warm_start.py                          # chorales, 150 steps
+    python benchmarks/warm_start.py --experiment baseline/symbolic/mmm_thinned --bundle demo-mmm-hybrid
     python benchmarks/warm_start.py --folder my_music
 
 Without a folder one is made as a newcomer has it: MIDI files, written from a corpus that the bundle was not trained on.
-Both trainings are `lh train baseline/symbolic/mmm data.folder=FOLDER`, one with `init_from`; both are judged by the
+Both trainings are `lh train EXPERIMENT data.folder=FOLDER`, one with `init_from`; both are judged by the
 nats a token of the same held-out files of that folder.
 """
 
@@ -44,7 +45,9 @@ def curve(run: Path) -> dict[int, float]:
     return {step: value for step, name, value in read_metrics(run / "metrics.csv") if name == "valid/nats_event"}
 
 
-def compare(folder: Path, steps: int, bundle: str, options: Sequence[str], runs: Path) -> dict[str, dict[int, float]]:
+def compare(
+    folder: Path, steps: int, experiment: str, bundle: str, options: Sequence[str], runs: Path
+) -> dict[str, dict[int, float]]:
     """The curves of both trainings on the files in `folder`."""
     every = max(1, steps // 3)
     same = [
@@ -52,7 +55,7 @@ def compare(folder: Path, steps: int, bundle: str, options: Sequence[str], runs:
         f"trainer.valid_every={every}", f"trainer.checkpoint_every={steps}", *options,
     ]  # fmt: skip
     starts = {"from scratch": [], "from the bundle": [f"init_from={bundle}"]}
-    return {name: curve(train(EXPERIMENT, [*same, *more], runs=runs / name)) for name, more in starts.items()}
+    return {name: curve(train(experiment, [*same, *more], runs=runs / name)) for name, more in starts.items()}
 
 
 def main() -> None:
@@ -60,6 +63,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, help="music of one's own, instead of a corpus")
     arguments.add_argument("--recipe", default="jsb", help="corpus whose files are the folder (default: %(default)s)")
     arguments.add_argument("--steps", type=int, default=150, help="of each training (default: %(default)s)")
+    arguments.add_argument("--experiment", default=EXPERIMENT, help="what is trained (default: %(default)s)")
     arguments.add_argument("--bundle", default=BUNDLE, help="where one of the two begins (default: %(default)s)")
     arguments.add_argument("--set", action="append", default=[], help="an override of both, as trainer.threads=1")
     arguments.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the figures")
@@ -70,13 +74,14 @@ def main() -> None:
             folder = Path(temporary) / given.recipe
             folder.mkdir()
             write_folder(given.recipe, folder)
-        valid = compare(folder, given.steps, given.bundle, given.set, Path(temporary))
+        valid = compare(folder, given.steps, given.experiment, given.bundle, given.set, Path(temporary))
     for name, values in valid.items():
         print(f"{name}: " + ", ".join(f"{value:.3f} after {step}" for step, value in values.items()) + " nats a token")
-    out = given.out / f"warm_start.{folder.name}.json"
+    out = given.out / f"warm_start.{folder.name}.{Path(given.experiment).stem}.json"
     write_json(out, {
         "command": " ".join(["python benchmarks/warm_start.py", *sys.argv[1:]]), "folder": folder.name,
-        "commit": commit(), "hardware": hardware(), "bundle": given.bundle,
+        "commit": commit(), "hardware": hardware(), "experiment": given.experiment,
+        "bundle": given.bundle,
         "measure": "nats a token of held-out files under the grammar's mask, by step",
         "valid": {name: {str(step): value for step, value in values.items()} for name, values in valid.items()},
     })  # fmt: skip

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from lh_mm.cli import main as cli
 from lh_mm.core.assets import asset
 from lh_mm.core.files import read_json
 from lh_mm.music.compose import compose
@@ -53,20 +56,44 @@ def test_the_page_runs(repository: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "argv", ["warm_start.py", *map(str, arguments), *small])
     monkeypatch.syspath_prepend(str(repository / "benchmarks"))
     runpy.run_path(str(repository / "benchmarks" / "warm_start.py"), run_name="__main__")
-    valid = read_json(tmp_path / "warm_start.midi.json")["valid"]
+    valid = read_json(tmp_path / "warm_start.midi.mmm.json")["valid"]
     assert set(valid) == {"from scratch", "from the bundle"}
     assert all(list(curve)[-1] == "2" for curve in valid.values())
     assert valid["from scratch"]["2"] != valid["from the bundle"]["2"]
 
 
-def test_the_shipped_weights_do_what_the_page_says() -> None:
-    musician = Musician.load("demo-mmm")
+def test_the_commands_for_the_shipped_weights_run(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (repository / "docs" / "symbolic.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
+    commands = [line for block in blocks for line in block.splitlines() if "demo-mmm" in line]
+    assert {line.split()[1] for line in commands} == {"generate", "train"}
+    monkeypatch.setenv("LH_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_music").mkdir()
+    for seed in range(3):
+        score = compose(seed, "techno", 16.0).score
+        assert score is not None
+        write_midi(score, tmp_path / "my_music" / f"{seed}.mid")
+    for command in commands:
+        words = shlex.split(command)[1:]
+        small = [word for word in SMALL if not word.startswith("model.")] if words[0] == "train" else []
+        result = CliRunner().invoke(cli.app, [*words, *small], catch_exceptions=False)
+        assert result.exit_code == 0, f"{command}: {result.output}"
+    assert {int(program) for program in read_midi(tmp_path / "new.mid").notes["program"]} == {80, 0}
+    assert len(list(tmp_path.glob("runs/*/*/bundle"))) == len(commands) - 1
+
+
+@pytest.mark.parametrize("bundle", ["demo-mmm", "demo-mmm-hybrid"])
+def test_the_shipped_weights_do_what_the_page_says(bundle: str) -> None:
+    musician = Musician.load(bundle)
     composed = musician.generate(notes=NoteOptions(instruments=(80, 0)), seed=1).score
     assert {int(program) for program in composed.notes["program"]} == {80, 0}
     held = composed.notes["pitch"].copy()
     denser = musician.generate(composed, notes=NoteOptions(instruments=(0,), attributes={"DENSITY": 9}), seed=2).score
     assert set(map(int, held)) <= {int(pitch) for pitch in denser.notes["pitch"]}
-    scores = read_json(asset("weights") / "demo-mmm" / "scores.json")
+    scores = read_json(asset("weights") / bundle / "scores.json")
     assert scores["likelihood"]["tasks"]["midi_only"]["events"]["tokens"] > 1e5
 
 
