@@ -287,6 +287,9 @@ def test_what_is_composed_is_judged_beside_the_data(bundles: dict[str, Bundle], 
     if kind == "mmm":
         assert {"density", "max_polyphony"} <= set(made["controls"])
         assert (made["infill"]["num_windows"], made["infill"]["bars"]) == (3, 4)
+        # Pieces are composed for windows of the whole split, however many are asked and filled.
+        evaluate(str(run), [*small, "num_windows=1", "ngram_order=0"])
+        assert read_json(run / "evaluation.json")["symbolic"]["data"] == made["data"]
     else:
         assert set(made["controls"]) <= {"density"}  # of which the one held-out piece may have a value never trained
     scores = scores_of(evaluation)

@@ -52,7 +52,7 @@ def judge_bars(
     held = _held_out(source, settings.split, settings.num_windows)
     if not held:
         return None
-    chosen = held[: settings.num_pieces] if settings.num_pieces else held[:1]
+    chosen = _held_out(source, settings.split, max(1, settings.num_pieces))
     result = _composed(bundle, dataset, chosen, _held_out(source, "train", len(chosen)), settings)
     result["controls"] = _followed(bundle, source, held, settings)
     result["infill"] = _filled(bundle, held, settings)
