@@ -70,7 +70,8 @@ def agreement(
             c[own] = np.roll(b[own], len(own) // 2)
     else:
         c = np.array(deaf, np.int64)
-    away, (low, high) = np.abs(a - b), (None, None) if pieces is None else _interval(a, b, members, pieces)
+    away = np.abs(a - b)
+    low, high = (None, None) if pieces is None else _interval(a, b, members, pieces)
     return Agreement(
         num=len(a), exact=float((away == 0).mean()), within_one=float((away <= 1).mean()),
         mean_error=float(away.mean()), spearman=_spearman(a, b, members), low=low, high=high,
