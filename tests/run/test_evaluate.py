@@ -129,6 +129,20 @@ def test_a_table_of_runs(evaluated: Path, tmp_path: Path) -> None:
         compare([str(evaluated)], wandb="offline")
 
 
+def test_a_run_that_was_measured_stands_in_tables_without_its_weights(evaluated: Path, tmp_path: Path) -> None:
+    record = tmp_path / "runs" / "demo" / evaluated.name
+    record.mkdir(parents=True)
+    for name in ("experiment.yaml", "evaluation.json", "metrics.csv"):
+        (record / name).write_bytes((evaluated / name).read_bytes())
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    (folder / "own.yaml").write_text(f"base: {asset('experiments/demo.yaml')}\n", encoding="utf-8")
+    compare([str(folder)], tmp_path / "records", runs_dir=tmp_path / "runs")
+    compare([str(evaluated)], tmp_path / "runs_themselves")
+    first, second = (read_json(tmp_path / name / "table.json") for name in ("records", "runs_themselves"))
+    assert first == second
+
+
 def test_what_differs_is_said_by_key() -> None:
     trees = {"a": {"model": {"dim": 1, "heads": 2}}, "b": {"model": {"dim": 3, "heads": 2}}}
     assert settings_that_differ(trees) == "model.dim: 1 (a); 3 (b)"

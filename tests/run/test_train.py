@@ -58,7 +58,9 @@ def test_stopped_and_resumed_equals_never_stopped(
     monkeypatch.undo()
     assert not (stopped / "bundle").exists()
     assert max(step for step, _, _ in numbers(stopped)) < 6
-    train("demo", (), resume=str(stopped))
+    with pytest.raises(ValueError, match="a run of 'demo', not of demo_attention"):
+        train("demo_attention", (), resume=str(stopped))
+    train(None, (), resume=str(stopped))
     once, twice = (load_file(run / "bundle" / "model.safetensors") for run in (tiny_run, stopped))
     assert once.keys() == twice.keys()
     assert all((once[name] == twice[name]).all() for name in once)

@@ -9,7 +9,10 @@ import typer
 
 
 def train(
-    experiment: Annotated[str, typer.Argument(help="An experiment file, or its name in experiments/ (demo).")],
+    experiment: Annotated[
+        str | None,
+        typer.Argument(help="An experiment file, or its name in experiments/ (demo). Not needed with --resume."),
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, for example optim.lr=1e-3.")] = None,
     plan: Annotated[bool, typer.Option(help="Only say what it would cost: parameters, memory, tokens, time.")] = False,
     resume: Annotated[str | None, typer.Option(help="Go on with this run (a folder, an id, latest).")] = None,
@@ -26,7 +29,11 @@ def train(
     from lh_mm.run import train as run
 
     keep_memory()
-    if plan:
-        typer.echo(run.plan(experiment, overrides or []))
+    settings = overrides or []
+    if experiment is not None and resume is not None and "=" in experiment:  # --resume RUN optim.lr=1e-3
+        settings.insert(0, experiment)
+        experiment = None
+    if plan and experiment is not None:
+        typer.echo(run.plan(experiment, settings))
     else:
-        run.train(experiment, overrides or [], resume=resume, runs=out)
+        run.train(experiment, settings, resume=resume, runs=out)

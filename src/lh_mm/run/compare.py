@@ -22,7 +22,7 @@ from lh_mm.evaluate.table import ComparisonTable, RunScores, comparison_table
 from lh_mm.run.compare_folder import TABLES, expanded, group_of
 from lh_mm.run.evaluate import EVALUATION, evaluate
 from lh_mm.run.experiment import Experiment
-from lh_mm.run.runs import find_bundle, find_run
+from lh_mm.run.runs import BUNDLE, find_run
 from lh_mm.run.scores import MEASURES, METRICS, reference_rows, scores_of
 from lh_mm.systems.tracking import log_comparison, read_metrics
 
@@ -47,7 +47,7 @@ def compare(
         wandb: also log tables and page to Weights & Biases; `offline` writes a folder in `out`.
 
     Raises:
-        ValueError: for a run that is not there or has no bundle, or `wandb` without `out`.
+        ValueError: for a run that is not there or has neither figures nor bundle, or `wandb` without `out`.
     """
     if wandb != "off" and out is None:
         raise ValueError("--wandb logs what is written: name a folder with --out")
@@ -118,7 +118,10 @@ def _write(
 
 
 def score_run(run: str) -> tuple[RunScores, dict[str, Any], tuple[str, str], Curve | None]:
-    """A run's scores, its resolved experiment, the table and group that it stands in, and how it learned."""
+    """A run's scores, its resolved experiment, the table and group that it stands in, and how it learned.
+
+    A run that was measured is read as it is: its weights may be gone.
+    """
     folder = find_run(run)
     path = folder / EVALUATION
     evaluation = read_json(path) if path.is_file() else None
@@ -127,11 +130,12 @@ def score_run(run: str) -> tuple[RunScores, dict[str, Any], tuple[str, str], Cur
             console().print(f"{path}: of an older version, whose figures do not compare; measuring again")
         evaluate(run)
         evaluation = read_json(path)
-    tree = yaml.safe_load((find_bundle(run) / "experiment.yaml").read_text(encoding="utf-8"))
+    resolved = folder / BUNDLE / "experiment.yaml"
+    tree = yaml.safe_load((resolved if resolved.is_file() else folder / "experiment.yaml").read_text(encoding="utf-8"))
     scores = RunScores(
         tree["name"], scores_of(evaluation), seed=tree["trainer"]["seed"], note=folder.name, settings=_settings(tree)
     )  # fmt: skip
-    return scores, tree, group_of(evaluation), _curve(folder / "metrics.csv")
+    return scores, tree, group_of(evaluation, tree["sequence"]), _curve(folder / "metrics.csv")
 
 
 def _settings(tree: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from lh_mm.core.log import console
+from lh_mm.run.evaluate import EVALUATION
 from lh_mm.run.experiment import load_experiment
 from lh_mm.run.runs import BUNDLE, find_run
 from lh_mm.run.train import train
@@ -49,10 +50,10 @@ def runs_of_folder(folder: Path, runs: Path, train_missing: bool) -> list[str]:
 
 
 def finished_runs(runs: Path, name: str) -> list[Path]:
-    """The newest run with a bundle of each seed."""
+    """The newest run of each seed that has a bundle, or its measures."""
     by_seed: dict[int, Path] = {}
     for path in sorted((runs / name).glob("*")):
-        if (path / BUNDLE / "bundle.json").is_file():
+        if (path / BUNDLE / "bundle.json").is_file() or (path / EVALUATION).is_file():
             tree = yaml.safe_load((path / "experiment.yaml").read_text(encoding="utf-8"))
             by_seed[int(tree["trainer"]["seed"])] = path
     return [by_seed[seed] for seed in sorted(by_seed)]
@@ -68,9 +69,14 @@ def expanded(words: Sequence[str], runs: Path, train_missing: bool) -> list[str]
     return found
 
 
-def group_of(evaluation: Mapping[str, Any]) -> tuple[str, str]:
-    """The table and the group of a run, as (`grid`, `pop909 test, remi`)."""
+def group_of(evaluation: Mapping[str, Any], sequence: Mapping[str, Any]) -> tuple[str, str]:
+    """The table and the group of a run, as (`grid`, `pop909 test, remi`).
+
+    Args:
+        evaluation: its measures.
+        sequence: settings of its experiment's sequence.
+    """
     kind = evaluation["sequence"]
     table = "merged" if kind == "merged" else "performance" if kind == "performance" else "grid"
-    told = ", told structure" if "structure True" in evaluation.get("tokens_of", "") else ""
+    told = ", told structure" if sequence.get("structure") else ""
     return table, f"{evaluation['data'].split('/')[0]} {evaluation['split']}, {kind}{told}"

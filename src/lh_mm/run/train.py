@@ -41,7 +41,7 @@ def plan(experiment: str, overrides: Sequence[str] = ()) -> str:
 
 
 def train(
-    experiment: str | Experiment,
+    experiment: str | Experiment | None,
     overrides: Sequence[str] = (),
     *,
     resume: str | None = None,
@@ -50,8 +50,8 @@ def train(
     """Train, and write the run's bundle.
 
     Args:
-        experiment: a file, or a name in `experiments/`; ignored (but checked) when resuming. Or the settings
-            themselves, as for a model of one's own; overrides are then not taken.
+        experiment: a file, or a name in `experiments/`; None when resuming, or the name of the run's own. Or the
+            settings themselves, as for a model of one's own; overrides are then not taken.
         overrides: `a.b=c`.
         resume: a run to go on with; its own resolved experiment is used, with the overrides.
         runs: where runs are kept.
@@ -61,18 +61,22 @@ def train(
 
     Raises:
         ConfigError: for a mistake in the experiment.
-        ValueError: for data that cannot serve it, or a bundle that does not fit.
+        ValueError: for data that cannot serve it, a bundle that does not fit, or a run of another experiment.
     """
     if isinstance(experiment, Experiment):
         if overrides:
             raise ValueError(f"settings are changed before they are given to train, got overrides {list(overrides)}")
         config, run_dir = experiment, None if resume is None else find_run(resume, runs)
     elif resume is None:
+        if experiment is None:
+            raise ValueError("name an experiment to train, or a run to go on with (--resume RUN)")
         config = load_experiment(experiment, overrides).config
         run_dir = None
     else:
         run_dir = find_run(resume, runs)
         config = load_config(Experiment, run_dir / "experiment.yaml", overrides).config
+        if experiment is not None and (name := load_experiment(experiment).config.name) != config.name:
+            raise ValueError(f"--resume {resume}: a run of '{config.name}', not of {experiment} ('{name}')")
     parts = assemble(config)
     if run_dir is None:
         run_dir = new_run_dir(runs, config.name)
@@ -91,7 +95,7 @@ def train_once(experiment: str, overrides: Sequence[str], runs: Path) -> Path:
         if wanted.trainer.precision == "auto":
             found = found.model_copy(update={"trainer": found.trainer.model_copy(update={"precision": "auto"})})
         if found == wanted:
-            return run_dir if (run_dir / BUNDLE).is_dir() else train(experiment, (), resume=str(run_dir), runs=runs)
+            return run_dir if (run_dir / BUNDLE).is_dir() else train(None, resume=str(run_dir), runs=runs)
     return train(experiment, overrides, runs=runs)
 
 
@@ -132,7 +136,7 @@ def _fit(parts: Prepared, run_dir: Path) -> None:
             logger.forget_after(step)
     trainer.fit(system, datamodule=data, ckpt_path=resume_from, weights_only=True)
     if system.progress < 1 and trainer.global_step < trainer_config.max_steps:
-        console().print(f"stopped at step {trainer.global_step}; go on with: lh train --resume {run_dir} {config.name}")
+        console().print(f"stopped at step {trainer.global_step}; go on with: lh train --resume {run_dir}")
         return
     weights = {name: whole(value) for name, value in system.average.state_of(parts.model).items()}
     if trainer.is_global_zero:
