@@ -129,18 +129,20 @@ def test_a_table_of_runs(evaluated: Path, tmp_path: Path) -> None:
         compare([str(evaluated)], wandb="offline")
 
 
-def test_a_run_that_was_measured_stands_in_tables_without_its_weights(evaluated: Path, tmp_path: Path) -> None:
-    record = tmp_path / "runs" / "demo" / evaluated.name
-    record.mkdir(parents=True)
-    for name in ("experiment.yaml", "evaluation.json", "metrics.csv"):
-        (record / name).write_bytes((evaluated / name).read_bytes())
+def test_tables_are_made_again_without_weights(evaluated: Path, tmp_path: Path) -> None:
     folder = tmp_path / "experiments"
     folder.mkdir()
     (folder / "own.yaml").write_text(f"base: {asset('experiments/demo.yaml')}\n", encoding="utf-8")
-    compare([str(folder)], tmp_path / "records", runs_dir=tmp_path / "runs")
-    compare([str(evaluated)], tmp_path / "runs_themselves")
-    first, second = (read_json(tmp_path / name / "table.json") for name in ("records", "runs_themselves"))
-    assert first == second
+    first = tmp_path / "first"
+    compare([str(evaluated)], first)
+    (record,) = first.glob("runs/demo/*")
+    assert sorted(file.name for file in record.iterdir()) == ["evaluation.json", "experiment.yaml", "metrics.csv"]
+    assert "command" not in read_json(record / "evaluation.json")["environment"]
+    compare([str(folder)], tmp_path / "again", runs_dir=first / "runs")
+    assert read_json(tmp_path / "again" / "table.json") == read_json(first / "table.json")
+    before = {file.name: file.read_bytes() for file in record.iterdir()}
+    compare([str(folder)], first, runs_dir=first / "runs")  # in its own place
+    assert {file.name: file.read_bytes() for file in record.iterdir()} == before
 
 
 def test_what_differs_is_said_by_key() -> None:

@@ -10,7 +10,9 @@ import typer
 
 def compare(
     runs: Annotated[list[str], typer.Argument(help="Runs, evaluated or not, or folders of experiments.")],
-    out: Annotated[Path | None, typer.Option(help="Also write report.html, table.md and table.json here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write report.html, table.md, table.json and the runs' measures here.")
+    ] = None,
     runs_dir: Annotated[Path, typer.Option("--runs", help="Where runs are kept.")] = Path("runs"),
     train: Annotated[bool, typer.Option(help="Train the experiments of a folder that have no run yet.")] = False,
     wandb: Annotated[

@@ -19,7 +19,7 @@ from lh_mm.core.log import console
 from lh_mm.core.reproduce import environment
 from lh_mm.evaluate.report import Code, Curves, Item, Report, Section, Table, write_report
 from lh_mm.evaluate.table import ComparisonTable, RunScores, comparison_table
-from lh_mm.run.compare_folder import TABLES, expanded, group_of
+from lh_mm.run.compare_folder import TABLES, expanded, group_of, keep_record
 from lh_mm.run.evaluate import EVALUATION, evaluate
 from lh_mm.run.experiment import Experiment
 from lh_mm.run.runs import BUNDLE, find_run
@@ -41,7 +41,7 @@ def compare(
 
     Args:
         runs: as `find_run` takes them, or folders of experiments, which stand for their runs.
-        out: folder for `report.html`, `table.md` and `table.json`.
+        out: folder for `report.html`, `table.md`, `table.json`, and `runs`, of which the tables can be made again.
         runs_dir: where runs are kept.
         train_missing: train the experiments of a folder that have no run.
         wandb: also log tables and page to Weights & Biases; `offline` writes a folder in `out`.
@@ -51,7 +51,8 @@ def compare(
     """
     if wandb != "off" and out is None:
         raise ValueError("--wandb logs what is written: name a folder with --out")
-    scored = [score_run(run) for run in expanded(runs, runs_dir, train_missing)]
+    found = expanded(runs, runs_dir, train_missing)
+    scored = [score_run(run) for run in found]
     groups: dict[tuple[str, str], list[RunScores]] = {}
     curves: dict[tuple[str, str], dict[str, Curve]] = {}
     for run, tree, group, curve in scored:
@@ -62,6 +63,8 @@ def compare(
     differences = _differences([(run, tree, group) for run, tree, group, _ in scored])
     if out is not None:
         _write(out, [run.name for run, *_ in scored], tables, curves, differences)
+        for word, (run, *_) in zip(found, scored, strict=True):
+            keep_record(find_run(word), run.name, out)
         if wandb != "off":
             titled = {" ".join(group): table.json() for group, table in tables.items()}
             log_comparison(out, wandb, titled, out / "report.html")

@@ -3,6 +3,8 @@
 Tokens that hold other things (a grid or 10 ms, loudness or none, the pitch classes of ten instruments) have other
 likelihoods for the same music, so runs are compared in groups of one corpus and one kind of tokens. Groups are gathered
 in tables: tokens on a grid of beats, performance tokens in seconds, and merged sequences with sound.
+
+What a table was made of is kept beside it, without the weights: `lh compare FOLDER --runs OUT/runs` makes it again.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from lh_mm.core.files import read_json, write_atomic, write_json
 from lh_mm.core.log import console
 from lh_mm.run.evaluate import EVALUATION
 from lh_mm.run.experiment import load_experiment
@@ -80,3 +83,27 @@ def group_of(evaluation: Mapping[str, Any], sequence: Mapping[str, Any]) -> tupl
     table = "merged" if kind == "merged" else "performance" if kind == "performance" else "grid"
     told = ", told structure" if sequence.get("structure") else ""
     return table, f"{evaluation['data'].split('/')[0]} {evaluation['split']}, {kind}{told}"
+
+
+def keep_record(run: Path, name: str, out: Path) -> None:
+    """Write settings, measures and curves of a run to `out/runs/<name>/<id>`, with nothing that names the machine.
+
+    Args:
+        run: its folder; one that is already there stays as it is.
+        name: of its experiment.
+        out: the folder of the tables.
+    """
+    record = out / "runs" / name / run.name
+    if record.resolve() == run.resolve():
+        return
+    record.mkdir(parents=True, exist_ok=True)
+    for file in ("experiment.yaml", "metrics.csv"):
+        if (run / file).is_file():
+            with write_atomic(record / file) as target:
+                target.write((run / file).read_bytes())
+    evaluation = read_json(run / EVALUATION)
+    about = evaluation["environment"]
+    about.pop("command", None)
+    if about.get("git"):
+        about["git"] = {key: about["git"][key] for key in ("commit", "changed")}
+    write_json(record / EVALUATION, evaluation)
