@@ -138,16 +138,22 @@ class ComparisonTable:
     rows: tuple[Row, ...]
     caption: str = ""
 
-    def markdown(self) -> str:
-        """A GitHub table, the best in bold, then the columns' definitions."""
+    def markdown(self, definitions: bool = True) -> str:
+        """A GitHub table, the best in bold, then the definitions, unless they stand elsewhere."""
         heads = ["", *(_heading(metric) for metric in self.metrics)]
         lines = ["| " + " | ".join(map(_escape_markdown, heads)) + " |", "|---" + "|---:" * len(self.metrics) + "|"]
         for row in self.rows:
             texts = [cell.text(metric.digits) for cell, metric in zip(row.cells, self.metrics, strict=True)]
             texts = [f"**{text}**" if cell.best else text for text, cell in zip(texts, row.cells, strict=True)]
             lines.append("| " + " | ".join([_escape_markdown(row.label), *texts]) + " |")
-        notes = [f"- {_escape_markdown(f'{m.title}: {m.definition}')}" for m in self.metrics if m.definition]
+        notes = self.definitions() if definitions else []
         return "\n".join([*lines, *([""] + notes if notes else []), *(["", self.caption] if self.caption else [])])
+
+    def definitions(self) -> list[str]:
+        """What columns and rows of references mean, a Markdown line each."""
+        told = [(metric.title, metric.definition) for metric in self.metrics]
+        told += [(row.label, row.note) for row in self.rows if row.reference]
+        return [f"- {_escape_markdown(f'{name}: {meaning}')}" for name, meaning in told if meaning]
 
     def rich(self) -> RichTable:
         """For the terminal; the best is bold, dashes are dim. Labels are never read as markup.

@@ -19,11 +19,12 @@ from lh_mm.core.log import console
 from lh_mm.core.reproduce import environment
 from lh_mm.evaluate.report import Code, Curves, Item, Report, Section, Table, write_report
 from lh_mm.evaluate.table import ComparisonTable, RunScores, comparison_table
+from lh_mm.run.columns import METRICS
 from lh_mm.run.compare_folder import TABLES, expanded, group_of, keep_record
 from lh_mm.run.evaluate import EVALUATION, evaluate
 from lh_mm.run.experiment import Experiment
 from lh_mm.run.runs import BUNDLE, find_run
-from lh_mm.run.scores import MEASURES, METRICS, reference_rows, scores_of
+from lh_mm.run.scores import MEASURES, reference_rows, scores_of
 from lh_mm.systems.tracking import log_comparison, read_metrics
 
 
@@ -102,11 +103,13 @@ def _write(
         if several:
             parts += [f"## {TABLES[table]}", ""]
         for group, made in own.items():
-            parts += ([f"### {group}", ""] if several else []) + [made.markdown(), ""]
+            parts += ([f"### {group}", ""] if several else []) + [made.markdown(definitions=not several), ""]
             items: list[Item] = [Table(made)]
             if (table, group) in curves:
                 items.append(Curves("In training", curves[table, group], "step", "nats, held-out pieces"))
             sections.append(Section(f"{TABLES[table]}: {group}" if several else "Scores", "", tuple(items)))
+    if len(tables) > 1:
+        parts += ["## Columns", "", *dict.fromkeys(line for made in tables.values() for line in made.definitions()), ""]
     with write_atomic(out / "table.md", "w") as file:
         file.write("\n".join(parts))
     plain = [{"table": table, "group": group, **made.json()} for (table, group), made in tables.items()]

@@ -102,7 +102,7 @@ def keep_record(run: Path, name: str, out: Path) -> None:
             with write_atomic(record / file) as target:
                 target.write((run / file).read_bytes())
     evaluation = read_json(run / EVALUATION)
-    about = evaluation["environment"]
+    about = evaluation.get("environment", {})
     about.pop("command", None)
     if about.get("git"):
         about["git"] = {key: about["git"][key] for key in ("commit", "changed")}

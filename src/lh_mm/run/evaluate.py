@@ -31,7 +31,7 @@ from lh_mm.run.judging_notes import judge_audio_to_midi, judge_infill
 from lh_mm.run.judging_tokens import judge_tokens
 from lh_mm.run.prepare import prepare
 from lh_mm.run.runs import find_bundle, find_run
-from lh_mm.run.scores import MEASURES, METRICS, scores_of
+from lh_mm.run.scores import MEASURES, scores_of, written
 
 EVALUATION = "evaluation.json"
 
@@ -183,13 +183,8 @@ def _notes_alone(
 
 def summary(evaluation: Mapping[str, Any]) -> str:
     """The most important figures in words."""
-    scores = scores_of(evaluation)
     lines = [f"{evaluation['name']} on {evaluation['data']} {evaluation['split']}"]
-    for metric in METRICS:
-        if metric.key in scores:
-            s = scores[metric.key]
-            interval = "" if s.low is None else f" [{s.low:.{metric.digits}f}, {s.high:.{metric.digits}f}]"
-            lines.append(f"  {metric.name}: {s.value:,.{metric.digits}f}{interval}  ({s.context})")
+    lines += [f"  {name}: {text}  ({context})" for name, text, context in written(scores_of(evaluation))]
     if four := evaluation.get("four_rows"):
         for row, values in four["rows"].items():
             cells = ", ".join(f"{name} {v['value']:.3f}" for name, v in values.items() if v is not None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.runs import find_bundle
-from lh_mm.run.scores import METRICS, scores_of
+from lh_mm.run.scores import scores_of, written
 
 
 def info(run: str) -> str:
@@ -37,10 +37,6 @@ def info(run: str) -> str:
         f"training     {training['steps']:,} steps, {training['minutes']} minutes",
     ]
     if bundle.scores:
-        scores = scores_of(bundle.scores)
-        lines += [
-            f"score        {metric.name} {scores[metric.key].value:.{metric.digits}f} ({scores[metric.key].context})"
-            for metric in METRICS
-            if metric.key in scores and metric.key != "parameters"
-        ]
+        own = {key: score for key, score in scores_of(bundle.scores).items() if key != "parameters"}
+        lines += [f"score        {name} {text} ({context})" for name, text, context in written(own)]
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from lh_mm.core.files import read_json, write_json
 from lh_mm.core.log import LOGGER, setup_logging
 from lh_mm.run.bundle import CARD, MODEL, SCORES, Bundle, save_bundle
 from lh_mm.run.runs import find_bundle
-from lh_mm.run.scores import METRICS, scores_of
+from lh_mm.run.scores import scores_of, written
 
 MAX_BYTES = 10_000_000
 """Of the model's weights: a clone of the repository stays small."""
@@ -60,16 +60,8 @@ def ship(run: str, out: Path, scores: Path | None = None) -> str:
 
 def _table(evaluation: dict[str, object]) -> str:
     """The scores as Markdown, with what each was measured on."""
-    measured = scores_of(evaluation)
-    lines = ["| measure | value | on |", "|---|---|---|"]
-    for metric in METRICS:
-        if metric.key in measured:
-            s = measured[metric.key]
-            interval = (
-                "" if s.low is None or s.high is None else f" [{s.low:.{metric.digits}f}, {s.high:.{metric.digits}f}]"
-            )
-            lines.append(f"| {metric.name} | {s.value:,.{metric.digits}f}{interval} | {s.context} |")
-    return "\n".join(lines) + "\n"
+    rows = [f"| {name} | {text} | {context} |" for name, text, context in written(scores_of(evaluation))]
+    return "\n".join(["| measure | value | on |", "|---|---|---|", *rows]) + "\n"
 
 
 def main(argv: list[str] | None = None) -> None:
