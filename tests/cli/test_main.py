@@ -42,7 +42,7 @@ def test_both_mistakes_are_printed_with_suggestions_and_the_exit_code_is_2(tmp_p
     [
         (["train", "experiments/dmeo.yaml"], "did you mean demo"),
         (["train"], "name an experiment"),
-        (["train", "--plan"], "name an experiment"),
+        (["train", "--plan", "--resume", "latest"], "name an experiment"),
         (["train", "--resume", "latest", "optim.lr=1e-3"], "there is no run in runs"),
         (["generate", "nothing-here", "--out", "x.wav"], "no run 'nothing-here'"),
         (["render", "missing.mid"], "missing.mid"),

@@ -33,7 +33,9 @@ def train(
     if experiment is not None and resume is not None and "=" in experiment:  # --resume RUN optim.lr=1e-3
         settings.insert(0, experiment)
         experiment = None
-    if plan and experiment is not None:
+    if plan:
+        if experiment is None:
+            raise ValueError("--plan: name an experiment")
         typer.echo(run.plan(experiment, settings))
     else:
         run.train(experiment, settings, resume=resume, runs=out)

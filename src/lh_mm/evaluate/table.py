@@ -146,14 +146,16 @@ class ComparisonTable:
             texts = [cell.text(metric.digits) for cell, metric in zip(row.cells, self.metrics, strict=True)]
             texts = [f"**{text}**" if cell.best else text for text, cell in zip(texts, row.cells, strict=True)]
             lines.append("| " + " | ".join([_escape_markdown(row.label), *texts]) + " |")
-        notes = self.definitions() if definitions else []
+        notes = [*self.definitions(), *self.references()] if definitions else []
         return "\n".join([*lines, *([""] + notes if notes else []), *(["", self.caption] if self.caption else [])])
 
     def definitions(self) -> list[str]:
-        """What columns and rows of references mean, a Markdown line each."""
-        told = [(metric.title, metric.definition) for metric in self.metrics]
-        told += [(row.label, row.note) for row in self.rows if row.reference]
-        return [f"- {_escape_markdown(f'{name}: {meaning}')}" for name, meaning in told if meaning]
+        """What the columns mean, a Markdown line each."""
+        return [f"- {_escape_markdown(f'{m.title}: {m.definition}')}" for m in self.metrics if m.definition]
+
+    def references(self) -> list[str]:
+        """What the rows of references are, a Markdown line each."""
+        return [f"- {_escape_markdown(f'{row.label}: {row.note}')}" for row in self.rows if row.reference and row.note]
 
     def rich(self) -> RichTable:
         """For the terminal; the best is bold, dashes are dim. Labels are never read as markup.

@@ -15,14 +15,14 @@ MUSIC = (
     ),
     (
         "groove_consistency", "groove consistency", "", 3,
-        "1 less the mean share of 16ths at which neighbouring bars differ in having an onset.",
+        "1 less the mean share of 16ths at which neighbouring bars of 4 beats differ in having an onset.",
     ),
     (
         "drum_pattern_consistency", "drum pattern consistency", "", 3,
         "share of drum notes on quarters of a beat or, if larger, on thirds of it.",
     ),
     ("polyphony", "polyphony", "", 2, "distinct pitches that sound in a 16th, where any does."),
-    ("empty_measure_rate", "empty measures", "", 3, "share of bars in which nothing sounds."),
+    ("empty_measure_rate", "empty measures", "", 3, "share of bars of 4 beats in which nothing sounds."),
 )  # fmt: skip
 """Statistics of composed music, of which none is better high or low: held-out music's stand below."""
 
@@ -49,7 +49,7 @@ METRICS = (
     ),
     Metric(
         "events_per_second", "events nats/s", False, digits=2,
-        definition="Nats of event targets a second of held-out music, audio to MIDI and joint crops.",
+        definition="Nats of event targets a second of held-out music: audio to MIDI, merged notes alone, joint crops.",
     ),
     Metric(
         "codes_per_second", "codes nats/s", False, digits=1,
@@ -130,7 +130,7 @@ REFERENCES = {
     "original": "original, the sound itself",
     "codec": "codec round trip, the bound of every model of its codes",
     "shuffled": "another piece of the same style and tempo, chance",
-    "floor": "n-grams, interpolated Witten-Bell of the same tokens, order chosen on valid, the whole split",
+    "floor": "n-grams, interpolated Witten-Bell of the same tokens without END, order chosen on valid, whole split",
     "legal_floor": "n-grams within the grammar, the same cut to what the grammar allows, as the models are",
     "data": "held-out music, the pieces whose controls were asked for, as they are",
     "alike": "training music, as many pieces of it: as near as music comes that is only of the same kind",

@@ -110,6 +110,12 @@ def _write(
             sections.append(Section(f"{TABLES[table]}: {group}" if several else "Scores", "", tuple(items)))
     if len(tables) > 1:
         parts += ["## Columns", "", *dict.fromkeys(line for made in tables.values() for line in made.definitions()), ""]
+        parts += [
+            "## References",
+            "",
+            *dict.fromkeys(line for made in tables.values() for line in made.references()),
+            "",
+        ]
     with write_atomic(out / "table.md", "w") as file:
         file.write("\n".join(parts))
     plain = [{"table": table, "group": group, **made.json()} for (table, group), made in tables.items()]
@@ -133,18 +139,19 @@ def score_run(run: str) -> tuple[RunScores, dict[str, Any], tuple[str, str], Cur
     evaluation = read_json(path) if path.is_file() else None
     if evaluation is None or ("symbolic" in evaluation and evaluation.get("measures", 1) < MEASURES):
         if evaluation is not None:
+            if not any((at / "bundle.json").is_file() for at in (folder, folder / BUNDLE)):
+                raise ValueError(f"{path}: of an older version, whose figures do not compare, and its weights are gone")
             console().print(f"{path}: of an older version, whose figures do not compare; measuring again")
         evaluate(run)
         evaluation = read_json(path)
     resolved = folder / BUNDLE / "experiment.yaml"
     tree = yaml.safe_load((resolved if resolved.is_file() else folder / "experiment.yaml").read_text(encoding="utf-8"))
-    scores = RunScores(
-        tree["name"], scores_of(evaluation), seed=tree["trainer"]["seed"], note=folder.name, settings=_settings(tree)
-    )  # fmt: skip
+    word = settings_word(tree)
+    scores = RunScores(tree["name"], scores_of(evaluation), tree["trainer"]["seed"], folder.name, settings=word)
     return scores, tree, group_of(evaluation, tree["sequence"]), _curve(folder / "metrics.csv")
 
 
-def _settings(tree: Mapping[str, Any]) -> str:
+def settings_word(tree: Mapping[str, Any]) -> str:
     """One word for all that makes an experiment, but its seed and the machine it ran on."""
     whole = validate(Experiment, tree, "experiment").model_dump(mode="json")  # older runs with the defaults of today
     own = {key: value for key, value in _flat(whole).items() if key.split(".")[0] not in ("question", "tracking")}

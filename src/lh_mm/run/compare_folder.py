@@ -56,7 +56,8 @@ def finished_runs(runs: Path, name: str) -> list[Path]:
     """The newest run of each seed that has a bundle, or its measures."""
     by_seed: dict[int, Path] = {}
     for path in sorted((runs / name).glob("*")):
-        if (path / BUNDLE / "bundle.json").is_file() or (path / EVALUATION).is_file():
+        done = (path / BUNDLE / "bundle.json").is_file() or (path / EVALUATION).is_file()
+        if done and (path / "experiment.yaml").is_file():
             tree = yaml.safe_load((path / "experiment.yaml").read_text(encoding="utf-8"))
             by_seed[int(tree["trainer"]["seed"])] = path
     return [by_seed[seed] for seed in sorted(by_seed)]
@@ -86,7 +87,9 @@ def group_of(evaluation: Mapping[str, Any], sequence: Mapping[str, Any]) -> tupl
 
 
 def keep_record(run: Path, name: str, out: Path) -> None:
-    """Write settings, measures and curves of a run to `out/runs/<name>/<id>`, with nothing that names the machine.
+    """Write settings, measures and curves of a run to `out/runs/<name>/<id>`.
+
+    The command line and a change that was not committed are left out; paths that the settings name stay.
 
     Args:
         run: its folder; one that is already there stays as it is.

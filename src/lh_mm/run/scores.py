@@ -133,19 +133,25 @@ def _add(scores: dict[str, Measured], key: str, interval: Mapping[str, float] | 
 
 
 def written(scores: Mapping[str, Measured]) -> list[tuple[str, str, str]]:
-    """The figures of one run: the column's name, the figure and its references, what it was measured on."""
+    """The figures of one run: the column's name, the figure, what it was measured on.
+
+    References of the same context stand in brackets behind the figure, others in lines of their own.
+    """
     lines = []
     for metric in METRICS:
-        if metric.key not in scores:
-            continue
-        own = scores[metric.key]
-        text = f"{own.value:,.{metric.digits}f}"
-        if own.low is not None and own.high is not None:
-            text += f" [{own.low:,.{metric.digits}f}, {own.high:,.{metric.digits}f}]"
-        beside = [
-            f"{label.split(', ')[0]} {scores[f'{row}.{metric.key}'].value:,.{metric.digits}f}"
-            for row, label in REFERENCES.items()
-            if f"{row}.{metric.key}" in scores
-        ]
-        lines.append((metric.name, text + (f" ({', '.join(beside)})" if beside else ""), own.context))
+        own = scores.get(metric.key)
+        beside = []
+        for row, label in REFERENCES.items():
+            reference = scores.get(f"{row}.{metric.key}")
+            if reference is not None and own is not None and reference.context == own.context:
+                beside.append(f"{label.partition(', ')[0]} {reference.value:,.{metric.digits}f}")
+        if own is not None:
+            interval = "" if own.low is None else f" [{own.low:,.{metric.digits}f}, {own.high:,.{metric.digits}f}]"
+            brackets = f" ({', '.join(beside)})" if beside else ""
+            lines.append((metric.name, f"{own.value:,.{metric.digits}f}{interval}{brackets}", own.context))
+        for row, label in REFERENCES.items():
+            reference = scores.get(f"{row}.{metric.key}")
+            if reference is not None and (own is None or reference.context != own.context):
+                name = f"{metric.name}, {label.partition(', ')[0]}"
+                lines.append((name, f"{reference.value:,.{metric.digits}f}", reference.context))
     return lines
