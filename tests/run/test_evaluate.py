@@ -178,6 +178,10 @@ def test_notes_alone_are_judged_beside_their_floor(tiny: tuple[str, ...], tmp_pa
     write_json(run / "evaluation.json", old)
     compare([str(run)])
     assert "overlap_data_mean" in read_json(run / "evaluation.json")["symbolic"]
+    write_json(run / "evaluation.json", old)
+    (run / "bundle").rename(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="its weights are gone"):
+        compare([str(run)])
 
 
 def test_a_merged_bundle_of_notes_alone_is_evaluated(tiny: tuple[str, ...], tmp_path: Path) -> None:

@@ -284,6 +284,7 @@ def test_what_is_composed_is_judged_beside_the_data(bundles: dict[str, Bundle], 
         sum(t["tokens"] for t in types.values()) == evaluation["likelihood"]["tasks"]["midi_only"]["events"]["tokens"]
     )
     assert "overlap" in text
+    assert "nats/token, n-grams" in text  # of the whole split, so not beside what four rows have
     if kind == "mmm":
         assert {"density", "max_polyphony"} <= set(made["controls"])
         assert (made["infill"]["num_windows"], made["infill"]["bars"]) == (3, 4)

@@ -109,13 +109,8 @@ def _write(
                 items.append(Curves("In training", curves[table, group], "step", "nats, held-out pieces"))
             sections.append(Section(f"{TABLES[table]}: {group}" if several else "Scores", "", tuple(items)))
     if len(tables) > 1:
-        parts += ["## Columns", "", *dict.fromkeys(line for made in tables.values() for line in made.definitions()), ""]
-        parts += [
-            "## References",
-            "",
-            *dict.fromkeys(line for made in tables.values() for line in made.references()),
-            "",
-        ]
+        for title, told in (("Columns", ComparisonTable.definitions), ("References", ComparisonTable.references)):
+            parts += [f"## {title}", "", *dict.fromkeys(line for made in tables.values() for line in told(made)), ""]
     with write_atomic(out / "table.md", "w") as file:
         file.write("\n".join(parts))
     plain = [{"table": table, "group": group, **made.json()} for (table, group), made in tables.items()]
