@@ -22,6 +22,9 @@ from lh_mm.run.experiment import load_experiment
 from lh_mm.run.runs import BUNDLE, find_run
 from lh_mm.run.train import train
 
+_KEPT = ("name", "train/nats_total", "valid/nats_total")
+"""Of a run's metrics: the heading, and curves that a comparison draws."""
+
 TABLES = {"grid": "Tokens on a grid of beats", "performance": "Performance tokens, in seconds", "merged": "With sound"}
 
 
@@ -87,7 +90,7 @@ def group_of(evaluation: Mapping[str, Any], sequence: Mapping[str, Any]) -> tupl
 
 
 def keep_record(run: Path, name: str, out: Path) -> None:
-    """Write settings, measures and curves of a run to `out/runs/<name>/<id>`.
+    """Write settings, measures and curves of the likelihood of a run to `out/runs/<name>/<id>`.
 
     The command line and a change that was not committed are left out; paths that the settings name stay.
 
@@ -100,10 +103,12 @@ def keep_record(run: Path, name: str, out: Path) -> None:
     if record.resolve() == run.resolve():
         return
     record.mkdir(parents=True, exist_ok=True)
-    for file in ("experiment.yaml", "metrics.csv"):
-        if (run / file).is_file():
-            with write_atomic(record / file) as target:
-                target.write((run / file).read_bytes())
+    with write_atomic(record / "experiment.yaml") as target:
+        target.write((run / "experiment.yaml").read_bytes())
+    if (run / "metrics.csv").is_file():
+        lines = (run / "metrics.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+        with write_atomic(record / "metrics.csv", "w") as curves:
+            curves.writelines(line for line in lines if [*line.split(","), ""][1] in _KEPT)
     evaluation = read_json(run / EVALUATION)
     about = evaluation.get("environment", {})
     about.pop("command", None)
