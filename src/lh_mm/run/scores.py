@@ -140,18 +140,13 @@ def written(scores: Mapping[str, Measured]) -> list[tuple[str, str, str]]:
     lines = []
     for metric in METRICS:
         own = scores.get(metric.key)
-        beside = []
-        for row, label in REFERENCES.items():
-            reference = scores.get(f"{row}.{metric.key}")
-            if reference is not None and own is not None and reference.context == own.context:
-                beside.append(f"{label.partition(', ')[0]} {reference.value:,.{metric.digits}f}")
+        known = ((label.partition(", ")[0], scores.get(f"{row}.{metric.key}")) for row, label in REFERENCES.items())
+        references = [(name, f"{each.value:,.{metric.digits}f}", each.context) for name, each in known if each]
+        context = None if own is None else own.context
         if own is not None:
             interval = "" if own.low is None else f" [{own.low:,.{metric.digits}f}, {own.high:,.{metric.digits}f}]"
-            brackets = f" ({', '.join(beside)})" if beside else ""
+            beside = ", ".join(f"{name} {text}" for name, text, of in references if of == context)
+            brackets = f" ({beside})" if beside else ""
             lines.append((metric.name, f"{own.value:,.{metric.digits}f}{interval}{brackets}", own.context))
-        for row, label in REFERENCES.items():
-            reference = scores.get(f"{row}.{metric.key}")
-            if reference is not None and (own is None or reference.context != own.context):
-                name = f"{metric.name}, {label.partition(', ')[0]}"
-                lines.append((name, f"{reference.value:,.{metric.digits}f}", reference.context))
+        lines += [(f"{metric.name}, {name}", text, of) for name, text, of in references if of != context]
     return lines
