@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from lh_mm.core.clock import TempoMap
 from lh_mm.data.symbolic import MidiTokConfig, MusenetConfig, PerformanceConfig, RemiConfig
 from lh_mm.evaluate.copies import CopyIndex, note_codes
 from lh_mm.evaluate.distributions import feature_values, overlap_areas
-from lh_mm.music.score import Score, make_notes
+from lh_mm.music.score import Meter, Score, make_notes
 from lh_mm.music.tokenizer import decode_tokens
 
 TEMPO = TempoMap.constant(120.0)
@@ -32,10 +34,16 @@ def test_features_are_counted_on_sixteenths() -> None:
     assert sorted(values["duration"].tolist()) == [2, 4, 4]
     assert values["drum"].tolist() == [36]
     assert feature_values(score_of((0, 0.01, 60)))["duration"].tolist() == [1]  # nothing shorter can be written
-    assert "notes_a_bar" not in feature_values(score_of((0, 1, 60)), beats_per_bar=None)
+    assert "notes_a_bar" not in feature_values(score_of((0, 1, 60)), has_bars=False)
     assert values["onset_interval"].tolist() == [8, 8]
     assert values["notes_a_bar"].tolist() == [3, 1]
     assert all(len(v) == 0 for v in feature_values(score_of()).values())
+    # Beats of a piece that is cut at a second between two bar lines are not its bars.
+    piece = score_of((0, 1, 60), (4, 5, 61), (6.25, 7, 62), (8, 9, 63), (10.25, 11, 64), (12, 13, 65))
+    cut = piece.crop(0.8, 30.0)  # 1.6 beats in
+    assert feature_values(cut)["notes_a_bar"].tolist() == [2, 2, 1]
+    assert feature_values(cut)["onset_interval"].tolist() == [9, 7, 9, 7]
+    assert feature_values(replace(cut, meters=(Meter(0.0, 4, 4),)))["notes_a_bar"].tolist() == [1, 2, 2]
 
 
 def test_areas_are_one_for_equal_and_nought_for_disjoint_music() -> None:
@@ -77,6 +85,8 @@ def test_the_longest_copied_run_is_found() -> None:
     assert CopyIndex([]).longest(made) == 0
     faster = score_of(*((i * 0.25, i * 0.25 + 0.25, p) for i, p in enumerate(copied)))
     assert index.longest(faster) <= 1
+    cut = train[1].crop(3.3, 30.0)  # where its sixteenths do not lie on those of beat 0
+    assert index.longest(cut) == len(cut) - 1  # the last one has no gap behind it
     drums = CopyIndex([score_of(drums=(0.0, 1.0, 2.0))])
     assert drums.longest(score_of((0, 1, 36), (1, 2, 36), (2, 3, 36))) == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from lh_mm.evaluate.symbolic import (
     polyphony_rate,
     scale_consistency,
 )
-from lh_mm.music.score import Score, make_notes
+from lh_mm.music.score import Meter, Score, make_notes
 
 TEMPO = TempoMap.constant(60.0)  # a beat a second
 
@@ -118,6 +119,14 @@ def test_every_figure_says_how_it_was_taken() -> None:
     assert len({row["name"] for row in rows}) == len(rows) == 11
     assert all(row["note"] or row["grid"] != "none" for row in rows)
     assert [row["name"] for row in rows if not np.isfinite(row["value"])] == ["drum_pattern_consistency"]  # no drums
+    # A piece of three beats a bar, cut between two of its lines, has the figures it has from a line on.
+    waltz = replace(piece(*((float(beat), beat + 0.5, 60) for beat in range(0, 36, 3))), meters=(Meter(0.0, 3, 4),))
+    assert {m.name: (m.value, m.grid) for m in measures(waltz)}["groove_consistency"] == (
+        1.0, "4/beat, 12/bar from a bar line",
+    )  # fmt: skip
+    cut = waltz.crop(0.7, waltz.duration_s)  # 1.4 beats in
+    assert {m.name: m.value for m in measures(cut)}["groove_consistency"] == 1.0
+    assert {m.name: m.value for m in measures(cut)}["empty_measure_rate"] == 0.0
     free = [measure.to_dict() for measure in measures(piece(*QUARTERS), has_beats=False)]
     assert free and all(row["grid"] == "none" for row in free)
     assert notes_per_second(piece(*QUARTERS)).value == pytest.approx(1.0)

@@ -59,10 +59,10 @@ class CopyIndex:
 def note_codes(score: Score, by_seconds: bool = False) -> NDArray[np.int64]:
     """(N,) one number a note: pitch, whether it is a drum, and the gap to the next onset.
 
-    Gaps are of sixteenths between onsets rounded to them; with `by_seconds` of `GAP_S` between onsets in 10 ms, rounded
-    themselves, so that they do not depend on where music begins.
+    Gaps are of sixteenths, counted from a bar line, between onsets rounded to them; with `by_seconds` of `GAP_S`
+    between onsets in 10 ms, rounded themselves, so that they do not depend on where music begins.
     """
-    notes = score.notes
+    notes = (score if by_seconds else score.from_bar_line()).notes
     at = notes["start_s"] * STEPS_PER_S + 0.5 if by_seconds else np.rint(notes["start_beat"] * STEPS_PER_BEAT)
     step = np.floor(at).astype(np.int64)
     order = np.lexsort([notes["pitch"], notes["drum"], step])

@@ -20,13 +20,14 @@ FEATURES = ("pitch", "pitch_class", "drum", "duration", "onset_interval", "notes
 MEAN = "mean"
 
 
-def feature_values(score: Score, beats_per_bar: float | None = 4.0) -> dict[str, NDArray[np.int64]]:
+def feature_values(score: Score, has_bars: bool = True) -> dict[str, NDArray[np.int64]]:
     """What is counted of a piece, each as small whole numbers.
 
     Pitch and pitch class of pitched notes; the key of drums; durations of pitched notes and intervals from onset to
-    onset of all, in sixteenths from 1 to 32; onsets in each bar up to 63, from the first bar with a note to the last
-    one (left out where `beats_per_bar` is None, for music that knows no bars).
+    onset of all, in sixteenths from 1 to 32; onsets in each bar of the first meter up to 63, from the first bar with a
+    note to the last one (left out where music knows no bars). Sixteenths are counted from a bar line.
     """
+    score = score.from_bar_line() if has_bars else score
     notes = score.notes
     pitched = notes[~notes["drum"]]
     steps = np.unique(np.rint(notes["start_beat"] * STEPS_PER_BEAT).astype(np.int64))
@@ -39,15 +40,15 @@ def feature_values(score: Score, beats_per_bar: float | None = 4.0) -> dict[str,
         "duration": np.clip(length, 1, _LONGEST),
         "onset_interval": np.clip(np.diff(steps), 1, _LONGEST),
     }
-    if beats_per_bar is not None:
-        bars = np.floor(notes["start_beat"] / beats_per_bar + 1e-6).astype(np.int64)
+    if has_bars:
+        bars = np.floor(notes["start_beat"] / score.meters[0].bar_beats + 1e-6).astype(np.int64)
         counts = np.bincount(bars - bars.min()) if len(bars) else np.zeros(0, np.int64)
         found["notes_a_bar"] = np.clip(counts, 0, 63)
     return found
 
 
 def overlap_areas(
-    generated: Sequence[Score], data: Sequence[Score], ids: Sequence[str], beats_per_bar: float | None = 4.0
+    generated: Sequence[Score], data: Sequence[Score], ids: Sequence[str], has_bars: bool = True
 ) -> dict[str, Interval]:
     """Shared area of the histograms of generated and real music, 0 to 1, by feature, and their `mean`.
 
@@ -57,12 +58,12 @@ def overlap_areas(
     Args:
         generated, data: as many of each, paired by what was asked for.
         ids: the piece of each pair; pairs are resampled by it.
-        beats_per_bar: of `notes_a_bar`; None leaves it out.
+        has_bars: whether the music knows them; without, `notes_a_bar` is left out.
 
     Returns:
         Features that both sides have values of.
     """
-    made, real = ([feature_values(score, beats_per_bar) for score in scores] for scores in (generated, data))
+    made, real = ([feature_values(score, has_bars) for score in scores] for scores in (generated, data))
     columns: dict[str, list[float]] = {}
     known = []
     for name in FEATURES:

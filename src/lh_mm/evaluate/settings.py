@@ -25,9 +25,10 @@ class EvaluateConfig(Config):
     num_pieces: int = Field(16, ge=0)
     """Free generations whose music statistics are compared with the split's; 0 leaves them out."""
     piece_s: float = Field(24.0, gt=0)
-    """Length of a free generation of notes alone, from the beginning of a piece."""
+    """Length of a free generation of notes alone, from the beginning of a piece; MMM's have the bars of a window."""
     num_windows: int = Field(32, ge=0)
-    """Held-out windows in which a model of MMM's tokens writes tracks and fills bars; 0 leaves them out."""
+    """Held-out windows in which a model of MMM's tokens writes a track with attributes, and fills bars; 0 leaves them
+    out."""
     crop_s: float = Field(10.0, gt=0)
     """Length of a generated crop."""
     keep_crops: int = Field(4, ge=0)
@@ -39,7 +40,7 @@ class EvaluateConfig(Config):
     top_p: float = Field(0.95, gt=0, le=1)
     """Draw from the likeliest that make up this share."""
     guidance: float = Field(1.0, ge=0)
-    """Classifier-free guidance of MIDI to audio; 1 is none."""
+    """Classifier-free guidance of MIDI to audio, and of notes alone by controls and attributes; 1 is none."""
     ngram_order: int = Field(5, ge=0, le=8)
     """Highest order of the n-gram floor of symbolic runs; 0 leaves it out."""
     seed: int = Field(0, ge=0)

@@ -9,7 +9,7 @@ published convention.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -203,17 +203,18 @@ def note_f1(reference: Score, estimate: Score, drums: bool = False, onset_tolera
     return NoteF1(float(onset), float(precision), float(recall), offset)
 
 
-def measures(
-    score: Score, steps_per_beat: int = 4, beats_per_bar: float = 4.0, has_beats: bool = True
-) -> list[Measure]:
+def measures(score: Score, steps_per_beat: int = 4, has_beats: bool = True) -> list[Measure]:
     """All measures of one piece, corrected and in MusPy's convention where the two differ.
 
+    Bars are those of the piece's first meter, and beat 0 of the grid is its first bar line (`Score.from_bar_line`).
     Of music that knows no beats (`has_beats` False) those without a grid: the same music on the grid of a tempo 5 % off
     has another groove.
     """
     if not has_beats:
         return [pitch_class_entropy(score), scale_consistency(score), notes_per_second(score)]
-    return [
+    score = score.from_bar_line()
+    beats_per_bar = score.meters[0].bar_beats
+    found = [
         pitch_class_entropy(score),
         scale_consistency(score),
         drum_pattern_consistency(score),
@@ -226,6 +227,7 @@ def measures(
         empty_measure_rate(score, beats_per_bar, "muspy"),
         notes_per_second(score),
     ]
+    return [replace(measure, grid=measure.grid.replace("beat 0", "a bar line")) for measure in found]
 
 
 def _pitched(score: Score) -> NDArray[np.void]:

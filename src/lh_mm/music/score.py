@@ -86,8 +86,40 @@ class Score:
         tempo_map = TempoMap(self.tempo_map.beats - first_beat, self.tempo_map.seconds - start_s)
         notes["start_beat"] = tempo_map.to_beats(notes["start_s"])
         notes["end_beat"] = tempo_map.to_beats(notes["end_s"])
-        meters = tuple(replace(m, start_beat=m.start_beat - first_beat) for m in self.meters)
+        meters = meters_from(self.meters, first_beat)
         return replace(self, notes=notes, tempo_map=tempo_map, duration_s=end_s - start_s, meters=meters)
+
+    def from_bar_line(self) -> Score:
+        """The same music in the same seconds, with beat 0 on the bar line from which its bars are counted.
+
+        That is the first one at or after second 0, or the one before the first note where a note stands earlier. Bar
+        lines are the first meter's; a note up to a 32nd before one belongs to the bar behind it: people play early.
+        What counts bars or steps from beat 0 needs this of a piece whose second 0 lies between two lines.
+        """
+        meter = self.meters[0]
+        begin = (float(self.tempo_map.to_beats(0.0)) - meter.start_beat) / meter.bar_beats
+        number = np.ceil(begin - 1e-6)
+        if len(self.notes):
+            first = float(self.notes["start_beat"].min()) - meter.start_beat
+            number = min(number, np.floor((first + 0.125) / meter.bar_beats + 1e-9))
+        line = meter.start_beat + float(number) * meter.bar_beats
+        if line == 0.0:
+            return self
+        notes = self.notes.copy()
+        for edge in ("start_beat", "end_beat"):
+            notes[edge] -= line
+        tempo_map = TempoMap(self.tempo_map.beats - line, self.tempo_map.seconds)
+        return replace(self, notes=notes, tempo_map=tempo_map, meters=meters_from(self.meters, line))
+
+
+def meters_from(meters: tuple[Meter, ...], beat: float) -> tuple[Meter, ...]:
+    """Meters with `beat` as beat 0: that in force there comes first, from its bar line at or before."""
+    moved = [replace(meter, start_beat=meter.start_beat - beat) for meter in meters]
+    while len(moved) > 1 and moved[1].start_beat <= 1e-6:
+        moved.pop(0)
+    ahead = max(0.0, np.ceil(moved[0].start_beat / moved[0].bar_beats - 1e-6))
+    moved[0] = replace(moved[0], start_beat=moved[0].start_beat - float(ahead) * moved[0].bar_beats)
+    return tuple(moved)
 
 
 def make_notes(rows: Iterable[Mapping[str, float | int | bool]], tempo_map: TempoMap) -> NDArray[np.void]:

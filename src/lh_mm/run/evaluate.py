@@ -174,7 +174,7 @@ def _notes_alone(
     if settings.ngram_order:
         result["floor"] = symbolic_floor(source, settings.split, settings.ngram_order)
     made = None
-    if isinstance(source, BarRows) and settings.num_windows:
+    if isinstance(source, BarRows) and (settings.num_pieces or settings.num_windows):
         made = judge_bars(bundle, dataset, source, settings)
     elif isinstance(source, TokenRows) and settings.num_pieces:
         made = judge_tokens(bundle, dataset, source, settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,10 @@ def judge_compositions(bundle: Bundle, dataset: PreparedSet, settings: EvaluateC
         assert score is not None
         data.append(score.crop(start_s, start_s + settings.crop_s))
         # The request's tempo says where beats are: a composition has no tempo map of its own.
-        made.append(
-            decode_events(
-                result.clocks, result.ids, rate, result.num_frames, bundle.event_vocabulary, data[-1].tempo_map
-            )
+        own = decode_events(
+            result.clocks, result.ids, rate, result.num_frames, bundle.event_vocabulary, data[-1].tempo_map
         )
+        made.append(replace(own, meters=data[-1].meters))
     ids = [piece.id for piece, _ in chosen]
     return {"generated": statistics(made, ids), "data": statistics(data, ids), "num_pieces": len(ids)}
 
@@ -152,7 +152,8 @@ def statistics(scores: Sequence[Score], ids: Sequence[str], has_beats: bool = Tr
     result = {}
     for name in tables[0]:
         interval = bootstrap_mean([table[name].value for table in tables], list(ids))
-        result[name] = {**(plain(interval) or {}), "grid": tables[0][name].grid}
+        grids = dict.fromkeys(table[name].grid for table in tables)  # pieces of other meters have other bars
+        result[name] = {**(plain(interval) or {}), "grid": " or ".join(grids)}
     return result
 
 

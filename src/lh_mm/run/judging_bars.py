@@ -48,15 +48,14 @@ class _HeldOut:
 def judge_bars(
     bundle: Bundle, dataset: PreparedSet, source: BarRows, settings: EvaluateConfig
 ) -> dict[str, Any] | None:
-    """Figures of written windows as plain values; None where the split has none."""
-    held = _held_out(source, settings.split, settings.num_windows)
-    if not held:
-        return None
-    chosen = _held_out(source, settings.split, max(1, settings.num_pieces))
-    result = _composed(bundle, dataset, chosen, _held_out(source, "train", len(chosen)), settings)
-    result["controls"] = _followed(bundle, source, held, settings)
-    result["infill"] = _filled(bundle, held, settings)
-    return result
+    """Figures of composed and of filled windows as plain values, those asked for; None where the split has none."""
+    result: dict[str, Any] = {}
+    if settings.num_pieces and (chosen := _held_out(source, settings.split, settings.num_pieces)):
+        result |= _composed(bundle, dataset, chosen, _held_out(source, "train", len(chosen)), settings)
+    if settings.num_windows and (held := _held_out(source, settings.split, settings.num_windows)):
+        result["controls"] = _followed(bundle, source, held, settings)
+        result["infill"] = _filled(bundle, held, settings)
+    return result or None
 
 
 def _held_out(source: BarRows, split: Split, count: int) -> list[_HeldOut]:
@@ -96,7 +95,8 @@ def _composed(
             )
             for i in at
         ]  # fmt: skip
-        made, took = fill_windows(bundle, jobs, sampling, tries=1, label=f"track {number + 1} of each window")
+        label = f"track {number + 1} of each window"
+        made, took = fill_windows(bundle, jobs, sampling, tries=1, guidance=settings.guidance, label=label)
         seconds += took
         for i, one in zip(at, made, strict=True):
             written[i] = (*written[i], one.tracks[0])

@@ -29,7 +29,7 @@ from lh_mm.evaluate.following import agreement
 from lh_mm.evaluate.settings import EvaluateConfig
 from lh_mm.generate.sampling import Sampling
 from lh_mm.music.performance import Performance
-from lh_mm.music.score import Score
+from lh_mm.music.score import Score, meters_from
 from lh_mm.music.tokenizer import first_beat
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.compose import Beginning, compose
@@ -53,8 +53,8 @@ def judge_tokens(
         assert score is not None
         until_s = min(settings.piece_s, score.duration_s)
         begun = Beginning(
-            tempo_map=_grid_of(source, score), controls=controls_of(bundle, piece), until_s=until_s,
-            seed=settings.seed * 100_003 + i,
+            tempo_map=_grid_of(source, score), meters=meters_from(score.meters, first_beat(source.vocabulary, score)),
+            controls=controls_of(bundle, piece), until_s=until_s, seed=settings.seed * 100_003 + i,
         )  # fmt: skip
         beginnings.append(begun)
         data.append(score.crop(0.0, until_s))
@@ -98,7 +98,6 @@ def compared(
     """
     known = [score for piece in dataset.pieces("train") if (score := dataset.score(piece)) is not None]
     index = CopyIndex(known, by_seconds=not has_beats)
-    bar = data[0].meters[0].bar_beats if has_beats else None
     if not has_beats:
         scores, data, alike = ([_by_seconds(score) for score in side] for side in (scores, data, alike))
     copied = {
@@ -108,7 +107,7 @@ def compared(
     areas = {
         name: {
             key: area.model_dump(mode="json")
-            for key, area in overlap_areas(side, data[: len(side)], ids[: len(side)], bar).items()
+            for key, area in overlap_areas(side, data[: len(side)], ids[: len(side)], has_beats).items()
         }
         for name, side in (("overlap", scores), ("overlap_data", alike[: len(data)]))
     }

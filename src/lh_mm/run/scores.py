@@ -9,7 +9,7 @@ from typing import Any
 from lh_mm.evaluate.table import Measured, RunScores
 from lh_mm.run.columns import METRICS, MUSIC, REFERENCES
 
-MEASURES = 2
+MEASURES = 3
 """Counts changes of what figures of composed music mean: older ones are left out, for they do not compare."""
 
 
@@ -103,19 +103,22 @@ def _floors(scores: dict[str, Measured], evaluation: Mapping[str, Any], floor: M
 
 
 def _composed(scores: dict[str, Measured], made: Mapping[str, Any], data: str, tokens: str) -> None:
-    """Figures of composed music, beside held-out music and music of training."""
-    music = f"{tokens}, {made['num_pieces']} pieces of {made['piece_s']:g} s"
-    _add(scores, "overlap", made["overlap_mean"], music)
-    _add(scores, "alike.overlap", made["overlap_data_mean"], music)
-    scores["illegal"] = Measured(made["illegal_unmasked"], music)
-    for at, side in (("", "generated"), ("data.", "data")):
-        _add(scores, f"{at}copied", made["copied_notes"][side], music)
-        for key, *_ in MUSIC:
-            own = made[side].get(key, {})
-            _add(scores, f"{at}music_{key}", own if "value" in own else None, f"{music}, grid {own.get('grid')}")
+    """Figures of composed music, beside held-out music and music of training; of MMM either part may be missing."""
+    music = ""
+    if "num_pieces" in made:
+        music = f"{tokens}, {made['num_pieces']} pieces of {made['piece_s']:g} s"
+        _add(scores, "overlap", made["overlap_mean"], music)
+        _add(scores, "alike.overlap", made["overlap_data_mean"], music)
+        scores["illegal"] = Measured(made["illegal_unmasked"], music)
+        for at, side in (("", "generated"), ("data.", "data")):
+            _add(scores, f"{at}copied", made["copied_notes"][side], music)
+            for key, *_ in MUSIC:
+                own = made[side].get(key, {})
+                _add(scores, f"{at}music_{key}", own if "value" in own else None, f"{music}, grid {own.get('grid')}")
+        scores["notes_per_s"] = Measured(made["notes_per_s"], f"{tokens}, batch {made['num_pieces']}")
     windows = made.get("infill", {}).get("num_windows")
     asked = music if windows is None else f"{tokens}, {windows} windows"
-    for name, followed in made["controls"].items():
+    for name, followed in made.get("controls", {}).items():
         for at, key in (("follows", "spearman"), ("deaf", "chance_spearman"), ("data.follows", "data_spearman")):
             if followed[key] is not None:
                 low, high = (followed.get(k) if at == "follows" else None for k in ("low", "high"))
@@ -124,7 +127,6 @@ def _composed(scores: dict[str, Measured], made: Mapping[str, Any], data: str, t
         context = f"{data}, {filled['num_windows']} windows of {filled['bars']} bars"
         _add(scores, "bars_f1", filled["own"], context)
         _add(scores, "other.bars_f1", filled["shuffled"], context)
-    scores["notes_per_s"] = Measured(made["notes_per_s"], f"{tokens}, batch {made['num_pieces']}")
 
 
 def _add(scores: dict[str, Measured], key: str, interval: Mapping[str, float] | None, context: str) -> None:
