@@ -84,6 +84,43 @@ def test_the_sustain_pedal_is_applied_only_if_asked() -> None:
     assert ends(True) == {1: 1.5, 2: 2.0, 3: 2.5}  # until struck again; until released; pedal was up
 
 
+def test_a_channels_pedal_holds_the_notes_of_every_chunk(tmp_path: Path) -> None:
+    def chunk(*messages: tuple[int, str, dict[str, int]]) -> mido.MidiTrack:
+        track, now = mido.MidiTrack(), 0
+        for tick, kind, values in messages:
+            track.append(mido.Message(kind, time=tick - now, **values))
+            now = tick
+        track.append(mido.MetaMessage("end_of_track", time=1920 - now))
+        return track
+
+    def note(start: int, end: int, pitch: int, channel: int = 2) -> list[tuple[int, str, dict[str, int]]]:
+        values = {"note": pitch, "velocity": pitch, "channel": channel}
+        return [(start, "note_on", values), (end, "note_off", values)]
+
+    def pedal(tick: int, value: int) -> tuple[int, str, dict[str, int]]:
+        return tick, "control_change", {"control": 64, "value": value, "channel": 2}
+
+    def program(number: int) -> tuple[int, str, dict[str, int]]:
+        return 0, "program_change", {"program": number, "channel": 2}
+
+    chunks = [
+        chunk(program(0), *note(0, 240, 60), pedal(480, 0)),  # the release alone
+        chunk(pedal(100, 127), pedal(960, 127)),  # no notes: a chunk of controllers
+        chunk(
+            program(48), *note(0, 240, 62), *note(960, 1200, 64), pedal(1440, 0)
+        ),  # another program, the same channel
+        chunk(*note(0, 240, 66, channel=3)),  # another channel has a pedal of its own
+    ]
+    for order in ((0, 1, 2, 3), (3, 2, 1, 0)):
+        mido.MidiFile(type=1, ticks_per_beat=480, tracks=[chunks[i] for i in order]).save(tmp_path / "song.mid")
+        for sustain, expected in (
+            (True, {60: 1.0, 62: 1.0, 64: 3.0, 66: 0.5}), (False, {60: 0.5, 62: 0.5, 64: 2.5, 66: 0.5}),
+        ):  # fmt: skip
+            notes = read_midi(tmp_path / "song.mid", apply_sustain=sustain).notes
+            assert {int(n["pitch"]): float(n["end_beat"]) for n in notes} == expected
+            assert {int(n["pitch"]): int(n["program"]) for n in notes} == {60: 0, 62: 48, 64: 48, 66: 0}
+
+
 def test_running_status_sysex_riff_and_smpte_time() -> None:
     body = bytes.fromhex("00 f0 03 01 02 f7 00 90 3c 40 19 3c 00 00 ff 2f 00")  # 25 ticks, second on by running status
     header = b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 256 - 25, 40])  # 25 frames of 40 ticks: milliseconds

@@ -52,8 +52,8 @@ def read_midi(
 
     Args:
         source: path or content.
-        apply_sustain: lengthen notes held by the sustain pedal (controller 64) until it is released or
-            the same pitch is played again.
+        apply_sustain: lengthen notes held by the sustain pedal (controller 64) until it is released or their
+            chunk plays the same pitch again; a pedal is its channel's, whichever chunk moves it.
         max_duration_s: longest piece that is believed.
 
     Raises:
@@ -67,12 +67,13 @@ def read_midi(
     tempo_map = _read_tempo_map(smf, name)
     scale = smf.ticks_per_beat or 480  # beats are nominal where time is in frames
     programs = _global_programs(smf)
+    pedals = _global_pedals(smf) if apply_sustain else {}
 
     tracks: list[str] = []
     tables: list[NDArray[np.void]] = []
     for chunk in smf.tracks:
         title = next((_text(data) for _, kind, data in chunk.metas if kind == TRACK_NAME), "")
-        for channel, raw in sorted(_read_notes(chunk, programs, apply_sustain).items()):
+        for channel, raw in sorted(_read_notes(chunk, programs, pedals).items()):
             table = np.array(raw, np.int64)  # (notes, 5)
             for program in np.unique(table[:, 4]).tolist():
                 part = table[table[:, 4] == program]
@@ -141,13 +142,23 @@ def _global_programs(smf: Smf) -> dict[int, list[tuple[int, int]]]:
     return {channel: sorted(changes) for channel, changes in found.items()}
 
 
+def _global_pedals(smf: Smf) -> dict[int, list[tuple[int, bool]]]:
+    """(tick, pressed) moves of each channel's sustain pedal over all tracks: a channel has one, whoever moves it."""
+    found: dict[int, list[tuple[int, bool]]] = defaultdict(list)
+    for track in smf.tracks:
+        for tick, status, controller, value in track.messages:
+            if status & 0xF0 == CONTROL and controller == SUSTAIN:
+                found[status & 0x0F].append((tick, value >= 64))
+    # By tick alone, which is stable: at one tick a chunk's moves keep their order, of which the last one counts.
+    return {channel: sorted(moves, key=lambda move: move[0]) for channel, moves in found.items()}
+
+
 def _read_notes(
-    chunk: SmfTrack, programs: dict[int, list[tuple[int, int]]], apply_sustain: bool
+    chunk: SmfTrack, programs: dict[int, list[tuple[int, int]]], pedals: dict[int, list[tuple[int, bool]]]
 ) -> dict[int, list[_RawNote]]:
-    """The notes of one chunk by channel."""
+    """The notes of one chunk by channel, held by the pedals of the whole file."""
     notes: dict[int, list[_RawNote]] = defaultdict(list)
     waiting: dict[int, deque[tuple[int, int, int]]] = defaultdict(deque)  # by channel * 128 + pitch
-    pedals: dict[int, list[tuple[int, bool]]] = defaultdict(list)
     program = [0] * 16
     own = {status & 0x0F for _, status, _, _ in chunk.messages if status & 0xF0 == PROGRAM_CHANGE}
     for tick, status, first, second in chunk.messages:
@@ -167,8 +178,6 @@ def _read_notes(
                 notes[channel].append((start, tick, first, velocity, begun_with))
         elif kind == PROGRAM_CHANGE:
             program[channel] = first
-        elif kind == CONTROL and first == SUSTAIN and apply_sustain:
-            pedals[channel].append((tick, second >= 64))
     for key, queue in waiting.items():
         for start, velocity, begun_with in queue:
             notes[key // 128].append((start, max(chunk.end_tick, start), key % 128, velocity, begun_with))

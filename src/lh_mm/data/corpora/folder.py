@@ -52,7 +52,7 @@ class FolderConfig(Config):
 class Folder:
     """The adapter."""
 
-    VERSION = "1"
+    VERSION = "2"
 
     def __init__(self, config: FolderConfig, licence: str, root: Path) -> None:
         self.config, self.licence, self.root = config, licence, root
