@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,6 +54,14 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="2 voices"):
         Chorale(2).encode(score_of_steps(np.array([[60, 61, 62, 63]]), TEMPO))
     assert Chorale.from_json(TOKENS.to_json()) == TOKENS
+
+
+def test_a_bundle_says_its_grid() -> None:
+    assert json.loads(TOKENS.to_json())["steps_per_beat"] == 4
+    old = '{"kind": "chorale", "voices": 4, "size": 129}'  # bundles before it was said
+    assert Chorale.from_json(old) == TOKENS
+    with pytest.raises(ValueError, match="steps_per_beat of chorale tokens is 8, this lh_mm knows 4"):
+        Chorale.from_json(old.replace("}", ', "steps_per_beat": 8}'))
 
 
 def test_transposition_moves_all_or_nothing() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,6 +46,13 @@ def test_ids_are_those_of_the_public_demo() -> None:
     assert Musenet.from_json(TOKENS.to_json()) == TOKENS
     with pytest.raises(ValueError, match="4097"):
         Musenet.from_json('{"kind": "musenet", "size": 4096}')
+
+
+def test_a_bundle_says_its_grid() -> None:
+    assert json.loads(TOKENS.to_json())["steps_per_beat"] == 48
+    assert Musenet.from_json('{"kind": "musenet", "size": 4097}') == TOKENS  # bundles before it was said
+    with pytest.raises(ValueError, match="steps_per_beat of musenet tokens is 96, this lh_mm knows 48"):
+        Musenet.from_json('{"kind": "musenet", "size": 4097, "steps_per_beat": 96}')
 
 
 def test_every_program_has_an_instrument() -> None:

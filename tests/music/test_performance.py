@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -80,6 +82,13 @@ def test_what_has_no_meaning_is_an_error_or_counted() -> None:
 def test_an_empty_piece_has_no_tokens() -> None:
     assert len(TOKENS.encode(score_of())) == 0
     assert len(TOKENS.decode([]).notes) == 0
+
+
+def test_a_bundle_says_its_grid() -> None:
+    assert json.loads(TOKENS.to_json())["steps_per_s"] == 100
+    assert Performance.from_json('{"kind": "performance", "size": 388, "program": 0}') == TOKENS  # before it was said
+    with pytest.raises(ValueError, match="steps_per_s of performance tokens is 125, this lh_mm knows 100"):
+        Performance.from_json('{"kind": "performance", "size": 388, "steps_per_s": 125}')
 
 
 def test_what_is_decoded_is_played_by_the_program_of_the_corpus() -> None:

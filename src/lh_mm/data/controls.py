@@ -1,4 +1,4 @@
-"""What a piece can be asked to be: style, key, tempo, density; each a small set of words.
+"""What a piece can be asked to be: composer, style, key, tempo, density; each a small set of words.
 
 Numbers become buckets, so that a control has few values and each is trained. The legal values are those that
 occur in the training split; they are stored with the set and travel in the bundle, so that nobody can ask a
@@ -59,13 +59,17 @@ def _plays(instrument: str) -> Callable[[Mapping[str, Any]], str | None]:
 
 
 CONTROLS: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
+    "composer": _text("composer"),
     "style": _text("style"),
     "key": _text("key"),
     "tempo": _tempo,
     "density": _density,
     **{f"plays_{name}": _plays(name) for name in INSTRUMENTS},
 }
-"""Each control's name and how a piece's manifest record says its value, None where it says nothing."""
+"""Each control's name and how a piece's manifest record says its value, None where it says nothing.
+
+A set has those alone that some piece of its training says: a corpus without composers has no such control.
+"""
 
 INSTRUMENT_CONTROLS = tuple(f"plays_{name}" for name in INSTRUMENTS)
 """Those that MuseNet's tokens add: which of its instruments play."""

@@ -10,10 +10,14 @@ A decoder of pre-norm blocks with GELU networks four times as wide, as GPT-2 and
   (`sequence.structure`; where rows do not tell it nothing is added).
 
 Each can be left out, so each is an ablation. The prefix of composer, instruments and tempo is what BOS says here, as
-for every model. `attention` is `full`, as the 72 layers of MuseNet had it over 4,096 tokens, or one of the two sparse
-patterns of Child et al., whose kernels made that possible: alternate layers see the last `stride` positions, and every
-`stride`-th one (`strided`) or the last position of each block of `stride` (`fixed`). Here a pattern is a mask: it shows
-what sparsity costs in likelihood, not what it saves in time.
+for every model: instruments with `sequence.instruments`, composer where a corpus has that label (of those that ship
+none has, nor has a folder of files).
+
+OpenAI's model has 72 layers of 24 heads and full attention over 4,096 tokens behind their beginning, hence 4,097
+positions. `attention` is `full` as there, or one of the two sparse patterns of Child et al., whose kernels made that
+possible: alternate layers see the last `stride` positions, and every `stride`-th one (`strided`) or the last position
+of each block of `stride` (`fixed`). Here a pattern is a mask: it shows what sparsity costs in likelihood, not what it
+saves in time.
 
 Not published, so ours: the width; time is the clock's slot, not the beat's 48th. Left out: mixup of embeddings, the
 critic that chose among samples, and augmentation but for transposition.
@@ -38,9 +42,6 @@ from lh_mm.models.notes_only import NotesOnly, NotesState, Places, no_state, or_
 from lh_mm.music.tokens import STRUCTURE_PARTS
 from lh_mm.nn.cache import appended
 from lh_mm.nn.linear import Linear
-
-PUBLISHED = {"layers": 72, "heads": 24, "max_positions": 4097}
-"""What is known of OpenAI's model: 4,096 tokens behind their beginning, full attention; its width never was said."""
 
 
 class MusenetModelConfig(Config):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
+from lh_mm.music import grid
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
 from lh_mm.music.tokens import TimedTokens, transposed
 
@@ -61,14 +62,16 @@ class Chorale:
 
     def to_json(self) -> str:
         """What a bundle stores."""
-        return json.dumps({"kind": "chorale", "voices": self.voices, "size": SIZE})
+        stored = {"kind": "chorale", "voices": self.voices, "size": SIZE, grid.STEPS_PER_BEAT: STEPS_PER_BEAT}
+        return json.dumps(stored)
 
     @classmethod
     def from_json(cls, text: str) -> Chorale:
-        """The inverse of `to_json`. Raises ValueError if the text is of another vocabulary."""
+        """The inverse of `to_json`. Raises ValueError if the text is of another vocabulary or grid."""
         stored = json.loads(text)
         if not isinstance(stored, dict) or stored.get("kind") != "chorale" or stored.get("size") != SIZE:
             raise ValueError(f"not a vocabulary of chorales: {text[:80]!r}")
+        grid.check_grid(stored, grid.STEPS_PER_BEAT, STEPS_PER_BEAT)
         return cls(stored["voices"])
 
     def legal(self, ids: NDArray[np.int64], is_start: bool) -> NDArray[np.bool_]:

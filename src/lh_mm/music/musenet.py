@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
+from lh_mm.music.grid import STEPS_PER_BEAT, check_grid
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
 from lh_mm.music.tokens import TimedTokens, first_bar_beat, sounding_before, transposed, with_waits
 
@@ -77,13 +78,16 @@ class Musenet:
 
     def to_json(self) -> str:
         """What a bundle stores."""
-        return json.dumps({"kind": "musenet", "size": SIZE})
+        return json.dumps({"kind": "musenet", "size": SIZE, STEPS_PER_BEAT: UNITS_PER_BEAT})
 
     @classmethod
     def from_json(cls, text: str) -> Musenet:
-        """The inverse of `to_json`. Raises ValueError if the text is of another vocabulary."""
-        if json.loads(text) != {"kind": "musenet", "size": SIZE}:
+        """The inverse of `to_json`. Raises ValueError if the text is of another vocabulary or grid."""
+        stored = json.loads(text)
+        own = {"kind": "musenet", "size": SIZE, STEPS_PER_BEAT: UNITS_PER_BEAT}
+        if not isinstance(stored, dict) or {**stored, STEPS_PER_BEAT: UNITS_PER_BEAT} != own:
             raise ValueError(f"not MuseNet's vocabulary of {SIZE} ids: {text[:80]!r}")
+        check_grid(stored, STEPS_PER_BEAT, UNITS_PER_BEAT)
         return cls()
 
     def legal(self, ids: NDArray[np.int64], is_start: bool) -> NDArray[np.bool_]:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lh_mm.core.clock import TempoMap
+from lh_mm.music import grid
 from lh_mm.music.score import NOTE_DTYPE, Meter, Score
 from lh_mm.music.tokens import TimedTokens, sounding_before, transposed, with_waits
 
@@ -78,15 +79,22 @@ class Performance:
 
     def to_json(self) -> str:
         """What a bundle stores."""
-        return json.dumps({"kind": "performance", "size": SIZE, "program": self.program})
+        stored = {"kind": "performance", "size": SIZE, "program": self.program, grid.STEPS_PER_S: STEPS_PER_S}
+        return json.dumps(stored)
 
     @classmethod
     def from_json(cls, text: str) -> Performance:
-        """The inverse of `to_json`, a piano where none is said. Raises ValueError if it is of another vocabulary."""
+        """The inverse of `to_json`, a piano where none is said.
+
+        Raises:
+            ValueError: it is of another vocabulary or grid.
+        """
         found = json.loads(text)
         program = found.pop("program", 0)
-        if found != {"kind": "performance", "size": SIZE} or not isinstance(program, int):
+        own = {key: value for key, value in found.items() if key != grid.STEPS_PER_S}
+        if own != {"kind": "performance", "size": SIZE} or not isinstance(program, int):
             raise ValueError(f"not the performance vocabulary of {SIZE} ids: {text[:80]!r}")
+        grid.check_grid(found, grid.STEPS_PER_S, STEPS_PER_S)
         return cls(program)
 
     def legal(self, ids: NDArray[np.int64], is_start: bool) -> NDArray[np.bool_]:
