@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -175,6 +177,8 @@ def test_tokens_by_hand() -> None:
     for controls, message in (
         ({"DENSTY": 1}, "unknown control DENSTY"), ({"DENSITY": 12}, r"DENSITY should lie in 0\.\.9, got 12"),
         ({"MIN_POLYPHONY": 0}, r"MIN_POLYPHONY should lie in 1\.\.10, got 0"),
+        ({"MAX_POLYPHONY": 2, "MIN_POLYPHONY": 3}, "MIN_POLYPHONY should be at most MAX_POLYPHONY, got 3 above 2"),
+        ({"MIN_DURATION": 5, "MAX_DURATION": 0}, "MIN_DURATION should be at most MAX_DURATION, got 5 above 0"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             Mmm().encode(window, controls=[controls, {}])
@@ -206,6 +210,11 @@ def test_a_bundle_holds_the_densities() -> None:
     assert Mmm.from_json(mmm.to_json()) == mmm
     with pytest.raises(ValueError, match="MMM's vocabulary of 485"):
         Mmm.from_json('{"kind": "mmm", "size": 3}')
+    assert json.loads(mmm.to_json())["steps_per_beat"] == 12
+    old = '{"kind": "mmm", "size": 485, "densities": {}}'  # bundles before the grid was said
+    assert Mmm.from_json(old) == Mmm()
+    with pytest.raises(ValueError, match="steps_per_beat of mmm tokens is 24, this lh_mm knows 12"):
+        Mmm.from_json(old.replace("{}", '{}, "steps_per_beat": 24'))
     window = Window((track(38, *((i * 4, i * 4 + 2, 40) for i in range(12))),), LINES)
     assert mmm.controls_of(window.tracks[0], window)["DENSITY"] == 9  # 12 notes in one bar, above all borders
     assert Mmm().controls_of(window.tracks[0], window)["DENSITY"] == 8
@@ -219,6 +228,20 @@ def test_a_note_held_through_open_bars_ends_before_the_first() -> None:
     assert fills[(0, 2)].tolist() == [[120, 130, 60]]
     ids = Mmm().encode(Window((track(0, (40, 110, 60), (150, 160, 60)),), LINES), [(0, 1), (0, 2)]).ids.tolist()
     assert Mmm().decode(ids, LINES)[0].tracks[0].notes.tolist() == [[40, 48, 60], [150, 160, 60]]
+
+
+def test_a_note_held_through_open_bars_that_ends_behind_them_stays_whole() -> None:
+    def shown(note: tuple[int, int, int], *bars: int) -> list[list[int]]:
+        ids = Mmm().encode(Window((track(0, note),), LINES), [(0, bar) for bar in bars]).ids
+        back, fills = Mmm().decode(ids, LINES)
+        assert not any(len(notes) for notes in fills.values())
+        found: list[list[int]] = back.tracks[0].notes.tolist()
+        return found
+
+    assert shown((40, 110, 60), 1) == [[40, 110, 60]]
+    assert shown((40, 150, 60), 1, 2) == [[40, 150, 60]]
+    assert shown((40, 96, 60), 1) == [[40, 48, 60]]  # it ends with the bar
+    assert shown((40, 150, 60), 1, 3) == [[40, 144, 60]]  # whole as far as the bar that it ends in
 
 
 def test_windows_reach_the_end() -> None:

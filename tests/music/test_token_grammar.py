@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from lh_mm.core.clock import TempoMap
 from lh_mm.music.bars import DRUMS, TICKS_PER_BEAT, BarTrack, Window
 from lh_mm.music.chorale import Chorale
-from lh_mm.music.mmm import BAR_END, FILL_END, FIRST, SIZE, TRACK_START, Mmm
+from lh_mm.music.mmm import (
+    BAR_END,
+    BAR_START,
+    FILL_END,
+    FILL_IN,
+    FILL_START,
+    FIRST,
+    PIECE_START,
+    SIZE,
+    TRACK_START,
+    Mmm,
+)  # fmt: skip
 from lh_mm.music.mmm_grammar import MmmGrammar
 from lh_mm.music.mmm_limits import Limits
 from lh_mm.music.musenet import Musenet
@@ -90,10 +101,13 @@ def test_times_of_a_window_are_those_of_its_tokens() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 4))
 def test_hard_caps_hold_whatever_is_drawn(seed: int, voices: int, most: int) -> None:
     rng = np.random.default_rng(seed)
-    grammar = MmmGrammar(Limits((0, 48, 96, 144, 192), max_tracks=2, max_polyphony=voices, max_notes=most))
+    held = tuple(((int(p), int(rng.integers(1, 193))), (int(p) + 1, 192)) for p in rng.integers(0, 127, 8))
+    held = tuple(notes[: int(rng.integers(3))] for notes in held)
+    limits = Limits((0, 48, 96, 144, 192), max_tracks=2, max_polyphony=voices, max_notes=most, held=held)
+    grammar = MmmGrammar(limits)
     chances = np.where(np.arange(SIZE) >= FIRST["NOTE_ON"], 4.0, 1.0)
-    chances[TRACK_START] = 50.0
-    for _ in range(400):
+    chances[TRACK_START], chances[FILL_IN] = 50.0, 300.0
+    for _ in range(600):
         legal = grammar.mask() * chances
         if not legal.any():
             break
@@ -104,6 +118,37 @@ def test_hard_caps_hold_whatever_is_drawn(seed: int, voices: int, most: int) -> 
         if instrument != DRUMS:
             sounding = [sum(a <= tick < b for a, b, _ in found) for tick in range(192)]
             assert max(sounding) <= voices
+    for number, ((track, bar), found) in enumerate(grammar.fills.items()):
+        assert len(found) <= most
+        if grammar.tracks[track][0] == DRUMS:
+            continue
+        for tick in range(48 * bar, 48 * bar + 48):
+            new = sum(a <= tick < b for a, b, _ in found)
+            assert not new or new + sum(end > tick for _, end in held[number]) <= voices
+        assert all(on >= end for on, _, pitch in found for p, end in held[number] if p == pitch)
+
+
+@pytest.mark.parametrize("instrument", [0, DRUMS])
+def test_what_is_held_into_a_fill_takes_room_and_its_own_pitch(instrument: int) -> None:
+    window = Window((BarTrack(instrument, np.zeros((0, 3), np.int64)),), np.arange(5) * 48)
+    prompt = Mmm().encode(window, [(0, 1), (0, 3)], fill=False).ids.tolist()
+
+    def ons(voices: int | None, held: tuple[tuple[tuple[int, int], ...], ...], *tokens: int) -> set[int]:
+        limits = Limits((0, 48, 96, 144, 192), max_tracks=1, max_polyphony=voices, held=held)
+        grammar = MmmGrammar(limits, given=len(prompt))
+        for token in [*prompt, FILL_START, *tokens]:
+            grammar.push(token)
+        return set(np.flatnonzero(grammar.mask()[FIRST["NOTE_ON"] : FIRST["NOTE_OFF"]]).tolist())
+
+    every, wait = set(range(128)), FIRST["TIME_DELTA"] - 1
+    one = (((60, 72),),)
+    drums = instrument == DRUMS
+    assert ons(1, ()) == every  # where nothing is told, nothing is known
+    assert ons(1, one) == ons(1, one, wait + 23) == (every if drums else set())
+    assert ons(1, one, wait + 24) == every
+    assert ons(2, one) == ons(None, one) == (every if drums else every - {60})
+    assert ons(1, (((60, 192),),), FILL_END, FILL_START) == every  # of the first open bar alone
+    assert ons(1, ((), ((60, 192),)), FILL_END, FILL_START) == (every if drums else set())
 
 
 def test_a_window_closes_soonest_when_asked() -> None:
@@ -119,6 +164,10 @@ def test_a_window_closes_soonest_when_asked() -> None:
         steps += 1
     assert steps <= 20
     assert grammar.holes == sorted(grammar.fills)
+    told = MmmGrammar()
+    for token in [PIECE_START, FIRST["NUM_BARS"], TRACK_START, FIRST["INST"]]:
+        told.push(token)
+    assert np.flatnonzero(told.closing()).tolist() == [BAR_START]  # attributes may be left out
     open_bar = MmmGrammar()
     for token in Mmm().encode(Window((BarTrack(0, np.zeros((0, 3), np.int64)),), np.arange(5) * 48)).ids[:-2].tolist():
         open_bar.push(token)
@@ -131,6 +180,8 @@ def test_limits_and_vocabularies_that_do_not_fit_are_refused() -> None:
         Limits((0, 48, 96, 144))
     with pytest.raises(ValueError, match="max_polyphony should be 1 or more, got 0"):
         Limits(max_polyphony=0)
+    with pytest.raises(ValueError, match=r"0\.\.127, got 128"):
+        Limits(held=((), ((60, 3), (128, 3))))
     with pytest.raises(ValueError, match="MMM's tokens alone"):
         grammar_of(Remi((0,)), Limits())
     with pytest.raises(ValueError, match="no time tokens"):

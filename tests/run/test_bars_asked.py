@@ -88,6 +88,15 @@ def test_each_window_hears_what_the_one_before_wrote(jobs: list[WindowJob]) -> N
     assert places == [(0, [0, 1, 2, 3]), (2, [2, 3]), (4, [2, 3])]
 
 
+def test_a_window_knows_what_sounds_on_into_it(jobs: list[WindowJob]) -> None:
+    long = make_notes([{"start_beat": 1, "end_beat": 20, "pitch": 30, "program": 30, "track": 1}], TEMPO)
+    score = Score(np.concatenate([piece().notes, long]), TEMPO, 16.0, tracks=("a", "b"))
+    fill_bars(bundle(), score, range(4, 6), ask())
+    (job,) = jobs
+    first = 12 * round(job.window.first_beat)
+    assert [table.tolist() for table in job.before] == [[], [[12 - first, 240 - first, 30]]]
+
+
 def test_no_two_windows_draw_the_same_noise(jobs: list[WindowJob]) -> None:
     add_tracks(bundle(), piece(), TEMPO, ask(instruments=(3, 7)))
     notes.make_notes(bundle(), "joint", None, duration_s=20.0, seed=5, options=NoteOptions(instruments=(0, 3)))

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from lh_mm.cli.main import app
 from lh_mm.core.assets import asset
 from lh_mm.core.files import read_json
 from lh_mm.generate.sampling import Sampling
-from lh_mm.music.bar_score import bars_between, put_back, track_keys
+from lh_mm.music.bar_score import bars_between, held_before, put_back, track_keys
 from lh_mm.music.bars import DRUMS, bar_lines, window_of
 from lh_mm.music.midi_io import read_midi
 from lh_mm.music.midi_write import write_midi
 from lh_mm.music.score import Score
+from lh_mm.music.tokenizer import decode_tokens
+from lh_mm.run import compose as compose_module
 from lh_mm.run import compose_bars
 from lh_mm.run.assemble import prepare_data
 from lh_mm.run.bundle import Bundle
-from lh_mm.run.compose import Beginning, beginning_of, compose
+from lh_mm.run.compose import Beginning, Composed, beginning_of, compose, compose_tried
 from lh_mm.run.compose_bars import NoteOptions
-from lh_mm.run.compose_windows import WindowJob, WindowMade, _is_poor, fill_windows
+from lh_mm.run.compose_windows import WindowJob, fill_windows
 from lh_mm.run.evaluate import evaluate
 from lh_mm.run.generate import Musician
 from lh_mm.run.generate_files import generate
-from lh_mm.run.notes import make_notes, parse_attributes, parse_instruments
+from lh_mm.run.note_flags import parse_attributes, parse_instruments
+from lh_mm.run.notes import make_notes, make_samples
 from lh_mm.run.scores import scores_of
 from lh_mm.run.train import train
 
@@ -150,6 +156,14 @@ def test_what_is_held_into_a_bar_is_not_struck_again(piece: Score) -> None:
     struck = put_back(holding, window, {(index, 1): np.array([[begin + 6, begin + 9, 3]], np.int64)}, keys)
     assert np.sum(struck.notes["pitch"] == 3) == np.sum(holding.notes["pitch"] == 3)
     assert len(held)
+    # But not one that begins in a bar that is written anew, too.
+    both = {(index, 0): np.zeros((0, 3), np.int64), (index, 1): np.array([[begin + 6, begin + 9, 3]], np.int64)}
+    anew = put_back(holding, window, both, keys)
+    assert np.sum(anew.notes["pitch"] == 3) == 1
+    # What began before the window and sounds on into it is known in its ticks.
+    behind = window_of(holding, 3, 4)
+    (found,) = (table for i, table in enumerate(held_before(holding, behind, keys)) if i == index)
+    assert [-6, 24, 3] in found.tolist()
 
 
 def test_tracks_are_added_one_after_another_and_pieces_begun(bundles: dict[str, Bundle], piece: Score) -> None:
@@ -173,24 +187,6 @@ def test_tracks_are_added_one_after_another_and_pieces_begun(bundles: dict[str, 
     longer, _ = make_notes(bundle, "continue", short, duration_s=short.duration_s + 3)
     assert without_times(longer)[:3] == without_times(short)[:3]
     assert longer.duration_s > short.duration_s + 2
-
-
-def test_silence_and_copies_are_drawn_again(bundles: dict[str, Bundle], piece: Score) -> None:
-    window = window_of(piece, 2, 4)
-    index = max(range(len(window.tracks)), key=lambda i: len(window.tracks[i].notes))
-    old = window.tracks[index].notes
-    lines = window.lines
-    bar = int(window.bar_of(old[:1, 0])[0])
-    own = old[(old[:, 0] >= lines[bar]) & (old[:, 0] < lines[bar + 1])].copy()
-    own[:, 1] = np.minimum(own[:, 1], lines[bar + 1])
-    job = WindowJob(window, ((index, bar),))
-    assert _is_poor(job, WindowMade({(index, bar): own}, (), 1, 9, 0))
-    assert _is_poor(job, WindowMade({(index, bar): own[:0]}, (), 1, 9, 0))
-    assert not _is_poor(job, WindowMade({(index, bar): own + 1}, (), 1, 9, 0))
-    assert _is_poor(job, WindowMade({}, (window.tracks[index],), 1, 9, 0))
-    # With no note allowed to be drawn but at a chance of nought all tries are silent, and there are as many as asked.
-    (made,), _ = fill_windows(bundles["mmm"], [job], Sampling(temperature=0.0), tries=2)
-    assert made.tries in (1, 2)
 
 
 def test_from_files_to_files(bundles: dict[str, Bundle], piece: Score, tmp_path: Path) -> None:
@@ -221,6 +217,93 @@ def test_from_files_to_files(bundles: dict[str, Bundle], piece: Score, tmp_path:
     assert read_json(tmp_path / "led.json")["guidance"] == 2.0
 
 
+@pytest.mark.parametrize("kind", ["remi", "performance", "mmm"])
+def test_samples_of_one_batch_are_what_each_is_alone(bundles: dict[str, Bundle], piece: Score, kind: str) -> None:
+    asked: dict[str, Any] = {"prompt_s": 5.0, "duration_s": 9.0, "options": NoteOptions(tries=1)}
+    many = make_samples(bundles[kind], "continue", piece, 3, seed=7, **asked)
+    for i, (score, about) in enumerate(many):
+        alone, said = make_notes(bundles[kind], "continue", piece, seed=7 + i, **asked)
+        assert without_times(score) == without_times(alone) and about == said
+    assert len({str(without_times(score)) for score, _ in many}) == 3
+
+
+def test_samples_become_files(bundles: dict[str, Bundle], tmp_path: Path) -> None:
+    run = str(bundles["mmm"].path.parent)
+    words = [
+        "generate",
+        run,
+        "--out",
+        str(tmp_path / "a.mid"),
+        "--samples",
+        "2",
+        "--instrument",
+        "drums",
+        "--seed",
+        "4",
+    ]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    seeds = [read_json(tmp_path / f"a.{i}.json")["seed"] for i in range(2)]
+    assert seeds == [4, 5]
+    written = (tmp_path / "a.0.mid").stat().st_mtime_ns
+    assert CliRunner().invoke(app, words).exit_code == 0  # made by the same request already
+    assert (tmp_path / "a.0.mid").stat().st_mtime_ns == written
+    (tmp_path / "a.1.mid").unlink()
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert (tmp_path / "a.1.mid").is_file()
+
+
+@pytest.mark.parametrize("kind", ["remi", "performance"])
+def test_silence_and_the_end_of_the_prompt_again_are_drawn_again(
+    bundles: dict[str, Bundle], piece: Score, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = bundles[kind]
+    begun = beginning_of(bundle, piece, 5.0, 9.0, {}, seed=3)
+    before = decode_tokens(bundle.vocabulary, begun.ids, begun.tempo_map, problems={})
+
+    def behind(*notes: np.ndarray) -> Composed:
+        score = replace(before, notes=np.concatenate([before.notes, *notes]), duration_s=99.0)
+        return Composed(begun.ids, score, 9, 0, False)
+
+    later = before.notes[-6:].copy()
+    for key in ("start_s", "end_s"):
+        later[key] += 8.0  # whole bars of 120 beats a minute, and whole sixteenths of any
+    later["start_beat"] += 16.0
+    later["end_beat"] += 16.0
+    other = later.copy()
+    other["pitch"] = (other["pitch"] + 1) % 128
+    answers = [[behind(), behind(other)], [behind(later)], [behind(other[:1])]]
+    seen: list[tuple[float, int]] = []
+
+    def composed(bundle: Bundle, asked: list[Beginning], sampling: Sampling, **rest: Any) -> Any:
+        seen.append((sampling.temperature, len(asked)))
+        return answers[len(seen) - 1], 0.0
+
+    monkeypatch.setattr(compose_module, "compose", composed)
+    made = compose_tried(bundle, [begun, begun], Sampling(temperature=0.5), tries=4)
+    assert [one.tries for one in made] == [3, 1]
+    assert seen == [(pytest.approx(0.5), 2), (pytest.approx(0.55), 1), (pytest.approx(0.605), 1)]
+    seen.clear()
+    assert compose_tried(bundle, [begun, begun], Sampling(), tries=2)[0].tries == 2  # and no more than these
+
+
+def test_drums_are_asked_for_density_alone(bundles: dict[str, Bundle], piece: Score) -> None:
+    bundle = bundles["mmm"]
+    assert DRUMS in {instrument for _, instrument in track_keys(piece)}
+    both = NoteOptions(attributes={"DENSITY": 3, "MAX_POLYPHONY": 2}, tries=1)
+    filled, _ = make_notes(bundle, "infill", piece, hole_s=(2.0, 4.0), options=both)
+    assert len(filled)
+    added, _ = make_notes(bundle, "track", piece, options=replace(both, instruments=(DRUMS, 33)))
+    assert len(added.tracks) > len(piece.tracks)
+    none = NoteOptions(attributes={"MAX_POLYPHONY": 2}, instruments=(DRUMS,))
+    with pytest.raises(ValueError, match="--attribute max_polyphony: of drums nothing but density"):
+        make_notes(bundle, "joint", None, options=none)
+
+
+def test_a_piece_shorter_than_a_window_has_the_bars_it_was_asked_for(bundles: dict[str, Bundle]) -> None:
+    score, _ = make_notes(bundles["mmm"], "joint", None, duration_s=3.0, seed=1, options=NoteOptions(instruments=(0,)))
+    assert len(bar_lines(score)) - 1 <= 2 and score.duration_s < 8.0
+
+
 @pytest.mark.parametrize(
     ("kind", "asked", "message"),
     [
@@ -234,6 +317,17 @@ def test_from_files_to_files(bundles: dict[str, Bundle], piece: Score, tmp_path:
         ("mmm", {"task": "track"}, "--instrument"),
         ("mmm", {"hole_s": (2.0, 4.0), "options": NoteOptions(tracks=(77,))}, "no track 77"),
         ("remi", {"controls": {"stile": "house"}}, "no control 'stile'"),
+        ("remi", {"task": "joint"}, "--midi says nothing to --task joint, it is for continue"),
+        ("remi", {"hole_s": (1.0, 2.0), "score": None}, "--hole-s says nothing to --task joint.*without --midi"),
+        ("remi", {"task": "continue", "hole_s": (1.0, 2.0)}, "--hole-s says nothing to --task continue"),
+        ("remi", {"duration_s": 9.0, "prompt_s": 3.0, "options": NoteOptions(max_tokens=9)}, "--max-tokens is for"),
+        ("mmm", {"score": None, "options": NoteOptions(max_tokens=9)}, "--max-tokens is for"),
+        ("mmm", {"hole_s": (2.0, 4.0), "duration_s": 9.0}, "--seconds says nothing to --task infill"),
+        ("mmm", {"hole_s": (2.0, 4.0), "options": NoteOptions(instruments=(3,))}, "--instrument says nothing"),
+        ("mmm", {"score": None, "options": NoteOptions(tracks=(0,))}, "--track says nothing to --task joint"),
+        ("mmm", {"score": None, "prompt_s": 2.0}, "--prompt-s says nothing to --task joint"),
+        ("mmm", {"score": None, "options": NoteOptions(attributes={"DENSITY": 3})}, "density needs --instrument"),
+        ("mmm", {"options": NoteOptions(tries=0)}, "1 or more"),
     ],
 )
 def test_what_cannot_be_done_is_said(

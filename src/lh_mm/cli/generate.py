@@ -45,6 +45,9 @@ def generate(
     cap_polyphony: Annotated[int | None, typer.Option(help="MMM: no more notes of a track at once, ever.")] = None,
     cap_notes: Annotated[int | None, typer.Option(help="MMM: no more notes in a bar of a track, ever.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Notes alone: drawn at most where the length is open.")] = 2048,
+    samples: Annotated[
+        int, typer.Option(help="Notes alone: so many in one batch, of --seed and those behind it: NAME.0.mid, ..")
+    ] = 1,
 ) -> None:
     """Make music: sound for notes, notes for sound, continuations, fillings, tracks.
 
@@ -53,7 +56,7 @@ def generate(
     """
     from lh_mm.run import generate_files as verb
     from lh_mm.run.compose_bars import NoteOptions
-    from lh_mm.run.notes import parse_attributes, parse_instruments
+    from lh_mm.run.note_flags import parse_attributes, parse_instruments
 
     notes = NoteOptions(
         parse_instruments(instrument or []), tuple(track or []), parse_attributes(attribute or []), cap_polyphony,
@@ -62,6 +65,6 @@ def generate(
     written = verb.generate(
         run, out, task=task, midi=midi, audio=audio, duration_s=seconds, prompt_s=prompt_s, hole_s=hole_s,
         controls=control or [], temperature=temperature, top_k=top_k, top_p=top_p, typical_p=typical_p,
-        guidance=guidance, seed=seed, notes=notes,
+        guidance=guidance, seed=seed, notes=notes, samples=samples,
     )  # fmt: skip
     typer.echo(written)

@@ -61,19 +61,29 @@ def put_back(
     start = np.rint((notes["start_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
     end = np.rint((notes["end_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
     gone = np.zeros(len(notes), bool)
+    for index, bar in fills:
+        gone |= _own(notes, *named[index]) & (start >= window.lines[bar]) & (start < window.lines[bar + 1])
     added = []
     for (index, bar), table in fills.items():
         track, instrument = named[index]
         own = _own(notes, track, instrument)
-        begin, stop = int(window.lines[bar]), int(window.lines[bar + 1])
-        gone |= own & (start >= begin) & (start < stop)
-        held = np.zeros(128, np.int64)  # tick at which the last note of a pitch that began before ends
-        earlier = own & (start < begin)
+        held = np.zeros(128, np.int64)  # tick at which the last note of a pitch that began before, and stays, ends
+        earlier = own & ~gone & (start < window.lines[bar])
         np.maximum.at(held, notes["pitch"][earlier], end[earlier])
         free = [row for row in table.tolist() if instrument == DRUMS or held[row[2]] <= row[0]]
         velocity = int(np.median(notes["velocity"][own])) if own.any() else VELOCITY
         added.append(_notes_of(np.array(free, np.int64).reshape(-1, 3), track, instrument, window.first_beat, velocity))
     return _with_notes(score, np.concatenate([notes[~gone], *(_timed(n, score.tempo_map) for n in added)]))
+
+
+def held_before(score: Score, window: Window, keys: Collection[tuple[int, int]]) -> tuple[NDArray[np.int64], ...]:
+    """(N, 3) on, off and pitch, in ticks of a window, of the notes of each of its tracks that sound on into it."""
+    notes = score.notes
+    start = np.rint((notes["start_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
+    end = np.rint((notes["end_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
+    table = np.stack([start, end, notes["pitch"].astype(np.int64)], axis=1)
+    sounds = (start < 0) & (end > 0)
+    return tuple(table[sounds & _own(notes, track, instrument)] for track, instrument in keys)
 
 
 def add_track(score: Score, track: BarTrack, first_beat: float, name: str = "") -> Score:
@@ -84,13 +94,25 @@ def add_track(score: Score, track: BarTrack, first_beat: float, name: str = "") 
     return _with_notes(replace(score, tracks=names), np.concatenate([score.notes, new]))
 
 
-def score_of_window(window: Window, tempo_map: TempoMap, bar_beats: float = 4.0) -> Score:
-    """A window as a piece of its own that begins at beat 0."""
+def score_of_window(window: Window, tempo_map: TempoMap) -> Score:
+    """A window as a piece of its own that begins at beat 0, in the meters of its bars."""
     end = float(tempo_map.to_seconds(float(window.lines[-1]) / TICKS_PER_BEAT))
-    score = Score(np.zeros(0, NOTE_DTYPE), tempo_map, end, (Meter(0.0, round(bar_beats), 4),), ("",))
+    score = Score(np.zeros(0, NOTE_DTYPE), tempo_map, end, _meters(window.lines), ("",))
     for track in window.tracks:
         score = add_track(score, track, 0.0)
     return score
+
+
+def _meters(lines: NDArray[np.int64]) -> tuple[Meter, ...]:
+    """Bars as meters: quarters where they have whole ones, else eighths, 16ths, .., thirds of a beat rounded."""
+    meters: list[Meter] = []
+    for begin, length in zip(lines[:-1].tolist(), np.diff(lines).tolist(), strict=True):
+        beats = length / TICKS_PER_BEAT
+        denominator = next((d for d in (4, 8, 16) if beats * d / 4 % 1 == 0), 16)
+        meter = Meter(begin / TICKS_PER_BEAT, max(1, round(beats * denominator / 4)), denominator)
+        if not meters or (meter.numerator, meter.denominator) != (meters[-1].numerator, meters[-1].denominator):
+            meters.append(meter)
+    return tuple(meters) or (Meter(0.0, 4, 4),)
 
 
 def _own(notes: NDArray[np.void], track: int, instrument: int) -> NDArray[np.bool_]:

@@ -8,7 +8,8 @@ After Ens and Pasquier 2020 (arXiv:2008.06048) and its open form MMM-JSB; the po
 formulas are MIDI-GPT's (`music/bars.py`). Where these are silent, ours: at one time offs stand before ons, both by
 pitch; a note that is held over a bar line has its off in the bar that its last tick lies in; drums have no offs; INST
 is the program (MMM-JSB writes the part); controls may be left out, which says nothing. Of an open bar the notes that
-begin in it are missing, whole: its fill holds them, cut at its end; a note held into it seems to end at its beginning.
+begin in it are missing, whole: its fill holds them, cut at its end. A note held into it that ends in it, or with it,
+seems to end at its beginning; one held through it that ends behind it, in a bar that is not open, stays whole.
 
 Legend: T tokens, B bars.
 """
@@ -27,6 +28,7 @@ from lh_mm.music.bars import (
     MAX_POLYPHONY,
     NUM_DENSITIES,
     NUM_DURATIONS,
+    TICKS_PER_BEAT,
     BarTrack,
     Window,
     durations,
@@ -34,6 +36,7 @@ from lh_mm.music.bars import (
     polyphony,
     without_overlaps,
 )
+from lh_mm.music.grid import STEPS_PER_BEAT, check_grid
 
 MAX_DELTA = 48
 BAR_COUNTS = (4, 8)
@@ -55,6 +58,10 @@ FIRST = dict(
 SIZE = 8 + sum(size for _, size in _BLOCKS)
 CONTROLS = ("DENSITY", "MIN_POLYPHONY", "MAX_POLYPHONY", "MIN_DURATION", "MAX_DURATION")
 _LOWEST = {"NUM_BARS": 0, "INST": 0, "DENSITY": 0, "MIN_POLYPHONY": 1, "MAX_POLYPHONY": 1, "TIME_DELTA": 1}
+CONTROL_RANGES = {
+    name: (_LOWEST.get(name, 0), _LOWEST.get(name, 0) + size - 1) for name, size in _BLOCKS if name in CONTROLS
+}
+"""Least and greatest value of each control, both legal."""
 Hole = tuple[int, int]
 """Track and bar."""
 
@@ -112,14 +119,16 @@ class Mmm:
 
     def to_json(self) -> str:
         """What a bundle stores."""
-        return json.dumps({"kind": "mmm", "size": SIZE, "densities": {str(k): v for k, v in self.densities.items()}})
+        densities = {str(k): v for k, v in self.densities.items()}
+        return json.dumps({"kind": "mmm", "size": SIZE, STEPS_PER_BEAT: TICKS_PER_BEAT, "densities": densities})
 
     @classmethod
     def from_json(cls, text: str) -> Mmm:
-        """The inverse of `to_json`. Raises ValueError if the text is of another vocabulary."""
+        """The inverse of `to_json`. Raises ValueError if the text is of another vocabulary or grid."""
         stored = json.loads(text)
         if not isinstance(stored, dict) or stored.get("kind") != "mmm" or stored.get("size") != SIZE:
             raise ValueError(f"not MMM's vocabulary of {SIZE} ids: {text[:80]!r}")
+        check_grid(stored, STEPS_PER_BEAT, TICKS_PER_BEAT)
         return cls({int(k): tuple(v) for k, v in stored["densities"].items()})
 
     def controls_of(self, track: BarTrack, window: Window) -> dict[str, int]:
@@ -211,13 +220,17 @@ class Mmm:
 
 
 def told_ids(controls: Mapping[str, int]) -> list[int]:
-    """Ids of a track's controls. Raises ValueError for one that is not, or a value out of range."""
+    """Ids of a track's controls. Raises ValueError for one unknown, out of range, or a minimum above the maximum."""
     for name, value in controls.items():
         if name not in CONTROLS:
             raise ValueError(f"unknown control {name}; a track has {', '.join(CONTROLS)}")
         low = _LOWEST.get(name, 0)
         if not low <= value < low + dict(_BLOCKS)[name]:
             raise ValueError(f"{name} should lie in {low}..{low + dict(_BLOCKS)[name] - 1}, got {value}")
+    for what in ("POLYPHONY", "DURATION"):
+        least, most = controls.get(f"MIN_{what}"), controls.get(f"MAX_{what}")
+        if least is not None and most is not None and least > most:
+            raise ValueError(f"MIN_{what} should be at most MAX_{what}, got {least} above {most}")
     return [FIRST[name] + controls[name] - _LOWEST.get(name, 0) for name in CONTROLS if name in controls]
 
 
@@ -246,9 +259,10 @@ def filled(window: Window, fills: Mapping[Hole, NDArray[np.int64]]) -> Window:
 
 
 def _without(track: BarTrack, window: Window, open_bars: Collection[int]) -> NDArray[np.int64]:
-    """The notes that are shown: none that begin in an open bar, and none held into one."""
+    """The notes that are shown: none that begin in an open bar; of those held into one those that end in it are cut."""
     notes = track.notes[~np.isin(window.bar_of(track.notes[:, 0]), list(open_bars))].copy()
-    for bar in sorted(open_bars, reverse=True):  # a note held into several ends before the first of them
+    # One that ends in the last of several open bars ends before the first; one that ends behind them stays whole.
+    for bar in sorted(open_bars, reverse=True):
         begin, end = window.lines[bar], window.lines[bar + 1]
         held = (notes[:, 0] < begin) & (notes[:, 1] > begin) & (notes[:, 1] <= end)
         notes[held, 1] = begin

@@ -110,12 +110,13 @@ class MmmGrammar(TokenGrammar):
         return mask
 
     def closing(self) -> NDArray[np.bool_]:
-        """(size,) those of `mask` that close what is open: no further note, bar left open or track."""
+        """(size,) those of `mask` that close what is open: no further note, bar left open, track or attribute."""
         mask = self.mask()
         for close in (BAR_END, FILL_END):
             if mask[close]:
                 return np.arange(SIZE) == close
         mask[[TRACK_START, FILL_IN]] = self.state == "num_bars", False
+        mask[FIRST[CONTROLS[0]] : _ON] = False
         return mask
 
     def seconds(self, tempo_map: TempoMap) -> float:
@@ -188,22 +189,15 @@ class MmmGrammar(TokenGrammar):
             sounding = [p for p in self._sounding if p > pitch]
             mask[[_OFF + p for p in sounding]] = True
         if self._now < self._end:
-            if self._has_room(drums):
+            held = self.limits.held_at(len(self.fills), self._now) if self.state == "fill" else []
+            taken = [*self._sounding, *held]
+            if self._given > 0 or self.limits.has_room(self._begun, len(taken), drums):
                 mask[_ON + (pitch + 1 if begins else 0) : _ON + 128] = True
                 if not drums:
-                    mask[[_ON + p for p in self._sounding]] = False
+                    mask[[_ON + p for p in taken]] = False
             left = min(MAX_DELTA, self._end - self._now - (1 if drums else 0))
             mask[_DELTA : _DELTA + max(0, left)] = True
         mask[close] = True
-
-    def _has_room(self, drums: bool) -> bool:
-        """Whether the caps allow another note now; drums sound for a moment only."""
-        limits = self.limits
-        if self._given > 0:
-            return True
-        if limits.max_notes is not None and self._begun >= limits.max_notes:
-            return False
-        return drums or limits.max_polyphony is None or len(self._sounding) < limits.max_polyphony
 
     def _event(self, token: int) -> None:
         begins = token < _OFF

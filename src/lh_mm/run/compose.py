@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,23 @@ from numpy.typing import NDArray
 from lh_mm.core.clock import TempoMap
 from lh_mm.core.log import Progress, progress
 from lh_mm.data.controls import TEMPO_STEP_BPM
+from lh_mm.evaluate.copies import note_codes
 from lh_mm.generate.sampler import Generation
 from lh_mm.generate.sampling import Sampling
 from lh_mm.generate.tokens import TokenRequest, TokenWriter
-from lh_mm.music.score import Score
+from lh_mm.music.performance import Performance
+from lh_mm.music.score import Meter, Score, meters_from
 from lh_mm.music.token_grammar import grammar_of
 from lh_mm.music.tokenizer import decode_tokens, first_beat
 from lh_mm.run.bundle import Bundle
 
 _SLACK = 8
 """Tokens of a window kept free, for a note that is begun is brought to its end."""
+WARMER = 1.1
+"""What each further try multiplies the temperature with."""
+_NEXT_SEED = 1_000_003
+_LEAST_COPY = 4
+"""Fewer notes than these may well be the same by chance."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Beginning:
     Attributes:
         ids: (T,) its tokens, none for nothing.
         tempo_map: seconds of the grid, its beat 0 at the first token's bar.
+        meters: bars of the piece on that grid.
         controls: values by name.
         until_s: second at which the piece ends; None leaves it to the model.
         seed: of the draws.
@@ -44,6 +52,7 @@ class Beginning:
 
     ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     tempo_map: TempoMap = field(default_factory=lambda: TempoMap.constant(120.0))
+    meters: tuple[Meter, ...] = (Meter(0.0, 4, 4),)
     controls: Mapping[str, str | None] = field(default_factory=dict)
     until_s: float | None = None
     seed: int = 0
@@ -59,6 +68,7 @@ class Composed:
         num_drawn: tokens that were drawn.
         num_illegal: of these, tokens that the grammar bars; 0 under its mask.
         ended: whether the model ended it.
+        tries: how often it was drawn.
     """
 
     ids: NDArray[np.int64]
@@ -66,6 +76,7 @@ class Composed:
     num_drawn: int
     num_illegal: int
     ended: bool
+    tries: int = 1
 
 
 def compose(
@@ -137,6 +148,52 @@ def compose(
     return made, time.perf_counter() - started
 
 
+def compose_tried(
+    bundle: Bundle,
+    beginnings: Sequence[Beginning],
+    sampling: Sampling,
+    *,
+    tries: int = 3,
+    max_tokens: int = 4096,
+    guidance: float = 1.0,
+) -> list[Composed]:
+    """As `compose`; what comes out silent, or says the end of its beginning again, is drawn again, each time warmer.
+
+    Args:
+        bundle, beginnings, sampling, max_tokens, guidance: as `compose` takes them.
+        tries: at most, 1 or more; the last one is kept, whatever it is.
+    """
+    made: dict[int, Composed] = {}
+    for attempt in range(tries):
+        asked = [i for i in range(len(beginnings)) if i not in made or _is_poor(bundle, beginnings[i], made[i])]
+        if not asked:
+            break
+        begun = [replace(beginnings[i], seed=beginnings[i].seed + attempt * _NEXT_SEED) for i in asked]
+        found, _ = compose(bundle, begun, warmer(sampling, attempt), max_tokens=max_tokens, guidance=guidance)
+        made |= {i: replace(one, tries=attempt + 1) for i, one in zip(asked, found, strict=True)}
+    return [made[i] for i in range(len(beginnings))]
+
+
+def warmer(sampling: Sampling, attempt: int) -> Sampling:
+    """How a further try is drawn; `attempt` counts from 0."""
+    return replace(sampling, temperature=sampling.temperature * WARMER**attempt)
+
+
+def _is_poor(bundle: Bundle, begun: Beginning, made: Composed) -> bool:
+    """Whether no note is new, or the new ones (`_LEAST_COPY` or more) are those before them again."""
+    by_seconds = isinstance(bundle.vocabulary, Performance)
+    known = len(decode_tokens(bundle.vocabulary, begun.ids, begun.tempo_map, problems={}))
+    new = len(made.score) - known
+    if new <= 0:
+        return True
+    if not _LEAST_COPY <= new <= known:
+        return False
+    codes = note_codes(made.score, by_seconds)[-2 * new :]
+    before, after = codes[:new], codes[new:]
+    # The last note has no gap behind it.
+    return np.array_equal(before[:-1], after[:-1]) and bool(before[-1] % 256 == after[-1] % 256)
+
+
 def written(generation: Generation, shown: Progress) -> list[TokenWriter]:
     """Run a generation of token requests to its end, showing tokens as they come; who wrote each row."""
     while generation.step():
@@ -146,6 +203,8 @@ def written(generation: Generation, shown: Progress) -> list[TokenWriter]:
 
 def _score_of(bundle: Bundle, ids: NDArray[np.int64], begun: Beginning) -> Score:
     score = decode_tokens(bundle.vocabulary, ids, begun.tempo_map, problems={})
+    if not isinstance(bundle.vocabulary, Performance):  # whose beats are no piece's
+        score = replace(score, meters=begun.meters)
     if begun.until_s is None or score.duration_s <= begun.until_s:
         return score
     return score.crop(0.0, begun.until_s)  # the last wait may have led beyond
@@ -166,8 +225,11 @@ def beginning_of(
             break
         grammar.push(token)
         count = i + 1 if grammar.may_end else count
-    tempo_map = TempoMap(score.tempo_map.beats - first_beat(vocabulary, score), score.tempo_map.seconds)
-    return Beginning(tokens.ids[:count].astype(np.int64), tempo_map, controls, until_s, seed)
+    first = first_beat(vocabulary, score)
+    tempo_map = TempoMap(score.tempo_map.beats - first, score.tempo_map.seconds)
+    return Beginning(
+        tokens.ids[:count].astype(np.int64), tempo_map, meters_from(score.meters, first), controls, until_s, seed
+    )
 
 
 def tempo_of(controls: Mapping[str, str | None]) -> TempoMap:

@@ -6,7 +6,7 @@ hearing what the one before wrote. What was not asked for stays bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.generate.sampling import Sampling
-from lh_mm.music.bar_score import add_track, put_back, score_of_window, track_keys
-from lh_mm.music.bars import TICKS_PER_BEAT, Window, bar_lines, window_of
+from lh_mm.music.bar_score import add_track, held_before, put_back, score_of_window, track_keys
+from lh_mm.music.bars import DRUMS, TICKS_PER_BEAT, Window, bar_lines, window_of
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.compose_windows import WindowJob, WindowMade, fill_windows
@@ -69,11 +69,44 @@ class BarAsk:
         return int(np.random.SeedSequence([self.seed % 2**32, len(path), *path]).generate_state(1)[0])
 
 
+Writing = Generator[WindowJob, WindowMade, tuple[Score, int]]
+"""A piece that is being written: it asks for window after window; its notes, and how many tokens were drawn."""
+
+
+def write_together(bundle: Bundle, pieces: Sequence[Writing], ask: BarAsk) -> list[tuple[Score, int]]:
+    """Pieces written side by side, the windows that they ask for in one batch."""
+    ended: dict[int, tuple[Score, int]] = {}
+    answers: dict[int, WindowMade | None] = dict.fromkeys(range(len(pieces)))
+    while answers:
+        jobs: dict[int, WindowJob] = {}
+        for i, answer in answers.items():
+            try:
+                jobs[i] = next(pieces[i]) if answer is None else pieces[i].send(answer)
+            except StopIteration as end:
+                ended[i] = end.value
+        if not jobs:
+            break
+        options = ask.options
+        made, _ = fill_windows(bundle, list(jobs.values()), ask.sampling, tries=options.tries, guidance=ask.guidance)
+        answers = dict(zip(jobs, made, strict=True))
+    return [ended[i] for i in range(len(pieces))]
+
+
 def fill_bars(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> tuple[Score, int]:
-    """A piece with some of its bars written anew, or with bars behind its end; and the tokens that were drawn.
+    """One piece with some of its bars written anew; see `bars_filled`."""
+    return write_together(bundle, [bars_filled(bundle, score, bars, ask)], ask)[0]
+
+
+def add_tracks(bundle: Bundle, score: Score | None, tempo_map: TempoMap, ask: BarAsk) -> tuple[Score, int]:
+    """One piece with tracks added; see `tracks_added`."""
+    return write_together(bundle, [tracks_added(bundle, score, tempo_map, ask)], ask)[0]
+
+
+def bars_filled(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> Writing:
+    """A piece with some of its bars written anew, or with bars behind its end.
 
     Raises:
-        ValueError: for tracks that the piece has not, no bars, or a bundle of other tokens.
+        ValueError: for tracks that the piece has not, or no bars.
     """
     options, known = ask.options, sorted({track for track, _ in track_keys(score)})
     if unknown := sorted(set(options.tracks) - set(known)):
@@ -93,13 +126,13 @@ def fill_bars(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> tuple[S
         window, keys = window_of(score, first, length), track_keys(score)
         open_tracks = [i for i, (track, _) in enumerate(keys) if not options.tracks or track in options.tracks]
         holes = tuple((track, bar - first) for track in open_tracks for bar in todo)
-        told = tuple(options.attributes if i in open_tracks else {} for i in range(len(keys)))
+        told = tuple(told_to(keys[i][1], options) if i in open_tracks else {} for i in range(len(keys)))
         job = WindowJob(
             window, holes, told, None, ask.controls, _from(score.tempo_map, window.first_beat), options.max_polyphony,
-            options.max_notes, ask.seed_of(1, number),
+            options.max_notes, ask.seed_of(1, number), held_before(score, window, keys),
         )  # fmt: skip
         at, number = todo[-1] + 1, number + 1
-        (made,), _ = fill_windows(bundle, [job], ask.sampling, tries=options.tries, guidance=ask.guidance)
+        made = yield job
         score, drawn = put_back(score, window, made.fills, keys), drawn + made.num_drawn
     end_s = float(
         score.tempo_map.to_seconds(window.first_beat + float(window.lines[bars[-1] + 1 - first]) / TICKS_PER_BEAT)
@@ -107,7 +140,7 @@ def fill_bars(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> tuple[S
     return replace(score, duration_s=max(score.duration_s, end_s)), drawn
 
 
-def add_tracks(bundle: Bundle, score: Score | None, tempo_map: TempoMap, ask: BarAsk) -> tuple[Score, int]:
+def tracks_added(bundle: Bundle, score: Score | None, tempo_map: TempoMap, ask: BarAsk) -> Writing:
     """Tracks added to a piece's bars one after another, or a piece of one window composed from nothing.
 
     Args:
@@ -116,40 +149,41 @@ def add_tracks(bundle: Bundle, score: Score | None, tempo_map: TempoMap, ask: Ba
         tempo_map: of a piece that is begun.
         ask: its instruments are those of the new tracks, none leaves them to the model where there is no piece;
             attributes are those of every new track.
-
-    Raises:
-        ValueError: for a bundle of other tokens.
     """
     sequence: Any = bundle.experiment.sequence
     length, drawn = int(sequence.bars), 0
-    new = [(instrument, ask.options.attributes) for instrument in ask.options.instruments]
+    new = [(instrument, told_to(instrument, ask.options)) for instrument in ask.options.instruments]
     if score is None:
         window = Window((), np.arange(length + 1) * 48)
         for number, track in enumerate(new or [None]):
-            made = _one(bundle, window, track, tempo_map, ask, number)
+            made = yield _job(window, track, tempo_map, ask, number)
             window, drawn = replace(window, tracks=(*window.tracks, *made.tracks)), drawn + made.num_drawn
         return score_of_window(window, tempo_map), drawn
     for number, track in enumerate(new):
         window = window_of(score, 0, length)
-        made = _one(bundle, window, track, _from(score.tempo_map, window.first_beat), ask, number)
+        made = yield _job(window, track, _from(score.tempo_map, window.first_beat), ask, number)
         num_bars = len(bar_lines(score)) - 1
         score, drawn = add_track(score, made.tracks[0], window.first_beat), drawn + made.num_drawn
         if num_bars > length and len(made.tracks[0].notes):  # further windows hear the first one
             only = replace(ask.options, tracks=(len(score.tracks) - 1,))
             own = replace(ask, options=only, parts=(*ask.parts, number))
-            score, more = fill_bars(bundle, score, range(length, num_bars), own)
+            score, more = yield from bars_filled(bundle, score, range(length, num_bars), own)
             drawn += more
     return score, drawn
 
 
-def _one(
-    bundle: Bundle, window: Window, new: tuple[int, Mapping[str, int]] | None, tempo_map: TempoMap, ask: BarAsk, n: int
-) -> WindowMade:
-    job = WindowJob(
+def _job(
+    window: Window, new: tuple[int, Mapping[str, int]] | None, tempo_map: TempoMap, ask: BarAsk, number: int
+) -> WindowJob:
+    return WindowJob(
         window, new_track=new, controls=ask.controls, tempo_map=tempo_map, max_polyphony=ask.options.max_polyphony,
-        max_notes=ask.options.max_notes, seed=ask.seed_of(0, n),
+        max_notes=ask.options.max_notes, seed=ask.seed_of(0, number),
     )  # fmt: skip
-    return fill_windows(bundle, [job], ask.sampling, tries=ask.options.tries, guidance=ask.guidance)[0][0]
+
+
+def told_to(instrument: int, options: NoteOptions) -> dict[str, int]:
+    """What a track of an instrument is asked: drums have a density alone."""
+    return {name: value for name, value in options.attributes.items() if instrument != DRUMS or name == "DENSITY"}
 
 
 def _from(tempo_map: TempoMap, beat: float) -> TempoMap:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,15 @@ from lh_mm.generate.sampler import Generation
 from lh_mm.generate.sampling import Sampling
 from lh_mm.generate.tokens import TokenRequest, TokenWriter
 from lh_mm.music.bars import BarTrack, Window
-from lh_mm.music.mmm import BAR_COUNTS, FIRST, PIECE_START, TRACK_START, Hole, Mmm, is_told, told_ids
+from lh_mm.music.mmm import FIRST, TRACK_START, Hole, Mmm, in_order, is_told, told_ids
 from lh_mm.music.mmm_limits import Limits
 from lh_mm.run.bundle import Bundle
-from lh_mm.run.compose import written
+from lh_mm.run.compose import warmer, written
 
 FREE_TRACKS = 4
 """Tracks of a window that is composed from nothing, at most."""
-WARMER = 1.1
-"""What each further try multiplies the temperature with."""
+_LEAST = 16
+"""Tokens that there should be room for at least, beside those that close what is open."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class WindowJob:
 
     Attributes:
         window: its bars; what stands in the holes is not shown to the model.
+        before: (N, 3) notes of each track that begin before the window and sound on into it; none are shown, but they
+            count in the caps. Empty where nothing does.
         holes: open bars, by track and bar.
         told: attributes of each track; an empty one says nothing.
         new_track: instrument and attributes of a track that is added; None adds none.
@@ -55,6 +57,7 @@ class WindowJob:
     max_polyphony: int | None = None
     max_notes: int | None = None
     seed: int = 0
+    before: tuple[NDArray[np.int64], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class WindowMade:
         tries: how often it was drawn.
         num_drawn: tokens of the last try.
         num_illegal: of these, tokens that the grammar bars; 0 under its mask.
+        cut: whether the model's room ended before it drew END; what was open then is closed as it stood.
     """
 
     fills: Mapping[Hole, NDArray[np.int64]]
@@ -74,6 +78,7 @@ class WindowMade:
     tries: int
     num_drawn: int
     num_illegal: int
+    cut: bool = False
 
     @property
     def is_silent(self) -> bool:
@@ -120,10 +125,9 @@ def fill_windows(
             if not asked:
                 break
             plans = [_plan(mmm, jobs[i], int(sequence.length), attempt, masked) for i in asked]
-            warmer = replace(sampling, temperature=sampling.temperature * WARMER**attempt)
             requests = [request for request, _ in plans]
             scale = guidance if any(request.gives for request in requests) else 1.0
-            generation = Generation(bundle.model, requests, mmm, events=warmer, guidance=scale)
+            generation = Generation(bundle.model, requests, mmm, events=warmer(sampling, attempt), guidance=scale)
             for i, (request, order), writer in zip(asked, plans, written(generation, shown), strict=True):
                 made[i] = _read(mmm, jobs[i], order, request, writer, attempt + 1)
     return [made[i] for i in range(len(jobs))], time.perf_counter() - started
@@ -135,35 +139,51 @@ def _plan(mmm: Mmm, job: WindowJob, length: int, attempt: int, masked: bool) -> 
     order = list(range(len(window.tracks)))
     told = job.told or ({},) * len(order)
     needed = {track for track, _ in job.holes}
-
-    def prompt() -> list[int]:
-        if not order:
-            return [PIECE_START, FIRST["NUM_BARS"] + BAR_COUNTS.index(window.num_bars)]
-        return [int(token) for token in mmm.encode(window, job.holes, order, told, fill=False).ids]
-
-    ids = prompt()
-    while len(ids) > length * 3 // 4 and (spare := [track for track in order if track not in needed]):
-        order.remove(spare[-1])
-        ids = prompt()
-    if len(ids) > length - 16:
-        raise ValueError(f"the bars around the holes have {len(ids)} tokens, the model was trained with {length}")
-    max_tracks = len(order) or FREE_TRACKS
+    # Drawn even when room has ended: begin and end of each fill, and of each bar of a track, its INST and TRACK_END.
+    closing = 2 * len(set(job.holes))
+    closing += 2 * window.num_bars + 2 if job.new_track is not None or not job.holes else 0
+    head = []
     if job.new_track is not None:
         instrument, attributes = job.new_track
-        ids += [TRACK_START, FIRST["INST"] + instrument, *told_ids(attributes)]
-        max_tracks = len(order) + 1
+        head = [TRACK_START, FIRST["INST"] + instrument, *told_ids(attributes)]
+    room = length - closing - _LEAST
+
+    def prompt() -> list[int]:
+        return [*mmm.encode(window, job.holes, order, told, fill=False).ids.tolist(), *head]
+
+    ids = prompt()
+    while len(ids) > min(length * 3 // 4 + len(head), room) and (spare := [t for t in order if t not in needed]):
+        order.remove(spare[-1])
+        ids = prompt()
+    if len(ids) > room:
+        raise ValueError(
+            f"the bars around what is written have {len(ids)} tokens, and it needs {closing + _LEAST} at least; the "
+            f"model was trained with {length}"
+        )
+    max_tracks = len(order) + 1 if job.new_track is not None else len(order) or FREE_TRACKS
     # A bar left open in a new track would be filled behind it, out of reach: it is written where it stands. Without a
     # mask what training shows is no mistake, open bars and further tracks included.
     limits = Limits(
         tuple(window.lines.tolist()), max_tracks if masked else Limits.max_tracks, job.max_polyphony, job.max_notes,
-        may_open=not masked,
+        may_open=not masked, held=tuple(_held_into(job, hole) for hole in in_order(set(job.holes), order)),
     )  # fmt: skip
     request = TokenRequest(
-        np.array(ids, np.int64), max_tokens=max(8, length - len(ids) - 3 * window.num_bars), tempo_map=job.tempo_map,
+        np.array(ids, np.int64), max_tokens=length - len(ids) - closing, tempo_map=job.tempo_map,
         limits=limits, masked=masked, controls=job.controls, asked=frozenset(np.flatnonzero(is_told(ids)).tolist()),
         seed=job.seed * 101 + attempt,
     )  # fmt: skip
     return request, order
+
+
+def _held_into(job: WindowJob, hole: Hole) -> tuple[tuple[int, int], ...]:
+    """Pitch and end of the notes that sound on into a hole, but for those that begin in one: these are written anew."""
+    window, (index, bar) = job.window, hole
+    notes = window.tracks[index].notes
+    begin = window.lines[bar]
+    stays = ~np.isin(window.bar_of(notes[:, 0]), [other for track, other in job.holes if track == index])
+    notes = np.concatenate([*job.before[index : index + 1], notes[stays]])
+    held = notes[(notes[:, 0] < begin) & (notes[:, 1] > begin)]
+    return tuple((pitch, end) for _, end, pitch in held.tolist())
 
 
 def _read(
@@ -173,7 +193,8 @@ def _read(
     placed = {(order[track], bar): notes for (track, bar), notes in fills.items() if track < len(order)}
     missing = {hole: np.zeros((0, 3), np.int64) for hole in job.holes if hole not in placed}
     num_drawn = len(writer.ids) - len(request.prompt)
-    return WindowMade({**placed, **missing}, back.tracks[len(order) :], tries, num_drawn, writer.num_illegal)
+    tracks = back.tracks[len(order) :]
+    return WindowMade({**placed, **missing}, tracks, tries, num_drawn, writer.num_illegal, cut=not writer.ended)
 
 
 def _is_poor(job: WindowJob, made: WindowMade) -> bool:

@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from lh_mm.audio.codec import StreamingCodec
-from lh_mm.audio.io import read_audio, to_mono, write_audio
+from lh_mm.audio.io import read_audio, to_mono
 from lh_mm.core.clock import num_frames_for
 from lh_mm.core.config import Config
-from lh_mm.core.files import sha256_file, write_json
 from lh_mm.core.log import console, progress
 from lh_mm.generate.request import Request, Result
 from lh_mm.generate.sampler import Generation
@@ -25,11 +24,10 @@ from lh_mm.generate.sampling import Sampling
 from lh_mm.generate.stream import sound_as_it_comes
 from lh_mm.music.events import decode_events
 from lh_mm.music.midi_io import read_midi
-from lh_mm.music.midi_write import write_midi
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.compose_bars import NoteOptions
-from lh_mm.run.notes import make_notes
+from lh_mm.run.made import Music, music_of_notes, said_of
 from lh_mm.run.requests import TASKS, Asker, Sound
 from lh_mm.run.runs import find_bundle
 
@@ -37,35 +35,6 @@ SAVE_EVERY_S = 20.0
 """Seconds between saved states of a generation that may be resumed."""
 OPEN_S = 60.0
 """Longest music where the model decides how long it is."""
-
-
-@dataclass(frozen=True)
-class Music:
-    """What was made.
-
-    Attributes:
-        score: the notes: those that were written, or those that were given.
-        wave: (1, samples), None for notes alone.
-        sample_rate: of `wave`.
-        about: what was asked, of which bundle, with which seed, how fast; plain values.
-    """
-
-    score: Score | None
-    wave: NDArray[np.float32] | None
-    sample_rate: int
-    about: Mapping[str, Any]
-
-    def save(self, path: str | Path) -> Path:
-        """Write `.mid`, `.wav` (or `.flac`, as `path` says) and `.json` side by side; returns the sound or notes."""
-        path = Path(path)
-        written = path.with_suffix(".mid")
-        if self.score is not None:
-            write_midi(self.score, written, min_tick_rate_hz=8 * float(self.about["rate_hz"]))
-        if self.wave is not None:
-            written = path if path.suffix in (".wav", ".flac") else path.with_suffix(".wav")
-            write_audio(written, self.wave, self.sample_rate)
-        write_json(path.with_suffix(".json"), dict(self.about))
-        return written
 
 
 @dataclass(frozen=True)
@@ -141,10 +110,11 @@ class Musician:
         if not self.bundle.spec.merged:
             if audio is not None:
                 raise ValueError(f"bundle '{self.bundle.manifest['name']}' is of notes alone: no --audio")
-            return self._notes(
-                task, score, sampling, duration_s=duration_s, prompt_s=prompt_s, hole_s=hole_s, controls=controls,
-                guidance=guidance, seed=seed, options=notes or NoteOptions(),
+            (music,) = self.generate_many(
+                1, score, task=task, duration_s=duration_s, prompt_s=prompt_s, hole_s=hole_s, controls=controls,
+                sampling=sampling, guidance=guidance, seed=seed, notes=notes,
             )  # fmt: skip
+            return music
         if notes is not None and notes != NoteOptions():
             raise ValueError("instruments, tracks, attributes and caps can be asked of models of notes alone")
         wave = self._read(audio) if isinstance(audio, str | Path) else audio
@@ -156,7 +126,7 @@ class Musician:
         result = _run(generation, resume_in, self.ask.rate_hz)
         seconds = time.perf_counter() - started
         about = {
-            "task": task, **self._said(sampling, seed), "guidance": guidance,
+            "task": task, **said_of(self.bundle, sampling, seed), "guidance": guidance,
             "controls": dict(controls or {}), "prompt_s": prompt_s, "hole_s": list(hole_s) if hole_s else None,
             "midi": str(midi) if isinstance(midi, str | Path) else None,
             "audio": str(audio) if isinstance(audio, str | Path) else None,
@@ -166,29 +136,38 @@ class Musician:
         }  # fmt: skip
         return Music(self._score_of(request, result, score), self._wave_of(result), self.sample_rate, about)
 
-    def _said(self, sampling: Sampling, seed: int) -> dict[str, Any]:
-        """Of which weights something is, and how it was drawn."""
-        bundle = self.bundle
-        return {
-            "bundle": bundle.manifest["name"], "bundle_path": bundle.path.name,
-            "weights_sha256": sha256_file(bundle.path / "model.safetensors"), "seed": seed, **vars(sampling),
-        }  # fmt: skip
+    def generate_many(
+        self,
+        num_samples: int,
+        midi: str | Path | Score | None = None,
+        *,
+        task: str | None = None,
+        duration_s: float | None = None,
+        prompt_s: float | None = None,
+        hole_s: tuple[float, float] | None = None,
+        controls: Mapping[str, str] | None = None,
+        sampling: Sampling = Sampling(top_p=0.95),  # noqa: B008 (frozen)
+        guidance: float = 1.0,
+        seed: int = 0,
+        notes: NoteOptions | None = None,
+    ) -> list[Music]:
+        """Several answers of a model of notes alone to one request, in one batch.
 
-    def _notes(self, task: str | None, score: Score | None, sampling: Sampling, **asked: Any) -> Music:
-        """As `generate`, of a model of notes alone."""
-        started = time.perf_counter()
-        made, done = make_notes(self.bundle, task, score, sampling=sampling, **asked)
-        seconds = time.perf_counter() - started
-        options: NoteOptions = asked["options"]
-        about = {
-            **done, **self._said(sampling, asked["seed"]), "guidance": asked["guidance"],
-            "controls": dict(asked["controls"] or {}),
-            "prompt_s": asked["prompt_s"], "hole_s": list(asked["hole_s"]) if asked["hole_s"] else None,
-            "options": {**vars(options), "attributes": dict(options.attributes)},
-            "rate_hz": self.bundle.spec.rate_hz, "duration_s": made.duration_s, "seconds_taken": round(seconds, 3),
-            "notes_per_s": round(done["num_notes"] / max(seconds, 1e-9), 1),
-        }  # fmt: skip
-        return Music(made, None, 24_000, about)
+        Args:
+            num_samples: how many; their seeds are `seed`, `seed + 1`, and so on, and each is what it would be alone.
+            midi, task, duration_s, prompt_s, hole_s, controls, guidance, notes: as `generate` takes them.
+            sampling: how tokens are drawn.
+
+        Raises:
+            ValueError: for a bundle with sound, and as `generate`.
+        """
+        if self.bundle.spec.merged:
+            raise ValueError(f"bundle '{self.bundle.manifest['name']}' is not of notes alone: ask it seed by seed")
+        score = read_midi(midi) if isinstance(midi, str | Path) else midi
+        return music_of_notes(
+            self.bundle, num_samples, task, score, sampling, duration_s=duration_s, prompt_s=prompt_s, hole_s=hole_s,
+            controls=controls, guidance=guidance, seed=seed, options=notes or NoteOptions(),
+        )  # fmt: skip
 
     def stream(
         self,
