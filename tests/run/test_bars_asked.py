@@ -16,7 +16,7 @@ from lh_mm.music.mmm import Mmm
 from lh_mm.music.score import Score, make_notes
 from lh_mm.run import compose_bars, notes
 from lh_mm.run.bundle import Bundle
-from lh_mm.run.compose_bars import BarAsk, NoteOptions, add_tracks, fill_bars
+from lh_mm.run.compose_bars import BarAsk, NoteOptions, Written, bars_filled, tracks_added, write_together
 from lh_mm.run.compose_windows import WindowJob, WindowMade
 
 TEMPO = TempoMap.constant(120.0)  # a bar is 2 s
@@ -63,10 +63,15 @@ def ask(**options: Any) -> BarAsk:
     return BarAsk(NoteOptions(**options), {}, Sampling(), 5)
 
 
+def filled(length: int, score: Score, bars: range) -> Written:
+    (made,) = write_together(bundle(length), [bars_filled(bundle(length), score, bars, ask())], ask())
+    return made
+
+
 @pytest.mark.parametrize("bars", [range(8), range(1, 6), range(2), range(3, 8), range(6, 8), range(2, 3)])
 @pytest.mark.parametrize("length", [4, 8])
 def test_no_bar_is_heard_that_is_yet_to_be_replaced(jobs: list[WindowJob], bars: range, length: int) -> None:
-    made, _ = fill_bars(bundle(length), piece(), bars, ask())
+    made = filled(length, piece(), bars).score
     for job in jobs:
         first = round(job.window.first_beat / 4)
         open_bars = {first + bar for _, bar in job.holes}
@@ -83,7 +88,8 @@ def test_no_bar_is_heard_that_is_yet_to_be_replaced(jobs: list[WindowJob], bars:
 
 
 def test_each_window_hears_what_the_one_before_wrote(jobs: list[WindowJob]) -> None:
-    fill_bars(bundle(), piece(), range(8), ask())
+    made = filled(4, piece(), range(8))
+    assert (made.num_drawn, made.num_cut) == (3 * 9, 0)
     places = [(round(job.window.first_beat / 4), sorted({bar for _, bar in job.holes})) for job in jobs]
     assert places == [(0, [0, 1, 2, 3]), (2, [2, 3]), (4, [2, 3])]
 
@@ -91,14 +97,15 @@ def test_each_window_hears_what_the_one_before_wrote(jobs: list[WindowJob]) -> N
 def test_a_window_knows_what_sounds_on_into_it(jobs: list[WindowJob]) -> None:
     long = make_notes([{"start_beat": 1, "end_beat": 20, "pitch": 30, "program": 30, "track": 1}], TEMPO)
     score = Score(np.concatenate([piece().notes, long]), TEMPO, 16.0, tracks=("a", "b"))
-    fill_bars(bundle(), score, range(4, 6), ask())
+    filled(4, score, range(4, 6))
     (job,) = jobs
     first = 12 * round(job.window.first_beat)
     assert [table.tolist() for table in job.before] == [[], [[12 - first, 240 - first, 30]]]
 
 
 def test_no_two_windows_draw_the_same_noise(jobs: list[WindowJob]) -> None:
-    add_tracks(bundle(), piece(), TEMPO, ask(instruments=(3, 7)))
+    own = ask(instruments=(3, 7))
+    write_together(bundle(), [tracks_added(bundle(), piece(), TEMPO, own)], own)
     notes.make_notes(bundle(), "joint", None, duration_s=20.0, seed=5, options=NoteOptions(instruments=(0, 3)))
     notes.make_notes(bundle(), "continue", piece(), seed=5)
     seeds = [job.seed for job in jobs]

@@ -385,6 +385,14 @@ def test_what_is_composed_is_judged_beside_the_data(bundles: dict[str, Bundle], 
         # Pieces are composed for windows of the whole split, however many are asked and filled.
         evaluate(str(run), [*small, "num_windows=1", "ngram_order=0"])
         assert read_json(run / "evaluation.json")["symbolic"]["data"] == made["data"]
+        # Each part can be left out.
+        few = [*small, "ngram_order=0", "likelihood_rows=0"]
+        for part, left in (("num_windows=0", {"generated", "data"}), ("num_pieces=0", {"controls", "infill"})):
+            other = {"controls", "infill", "generated", "data"} - left
+            text = evaluate(str(run), [*few, part])
+            found = read_json(run / "evaluation.json")["symbolic"]
+            assert left <= set(found) and not other & set(found)
+            assert ("bars note F1" in text) == ("infill" in left)
     else:
         assert set(made["controls"]) <= {"density"}  # of which the one held-out piece may have a value never trained
     scores = scores_of(evaluation)
@@ -421,5 +429,6 @@ def test_a_filled_bar_hears_what_comes_after_it_and_nothing_that_is_yet_to_go(
 
     monkeypatch.setattr(compose_bars, "fill_windows", watched)
     ask = compose_bars.BarAsk(NoteOptions(tries=1), {}, Sampling(), 0)
-    compose_bars.fill_bars(bundles["mmm"], piece, range(4, 7), ask)
+    writing = compose_bars.bars_filled(bundles["mmm"], piece, range(4, 7), ask)
+    compose_bars.write_together(bundles["mmm"], [writing], ask)
     assert seen == [(2, [2, 3]), (4, [2])]  # bars 4 and 5 behind two; bar 6 between 4, 5 and 7

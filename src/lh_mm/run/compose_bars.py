@@ -69,13 +69,29 @@ class BarAsk:
         return int(np.random.SeedSequence([self.seed % 2**32, len(path), *path]).generate_state(1)[0])
 
 
-Writing = Generator[WindowJob, WindowMade, tuple[Score, int]]
-"""A piece that is being written: it asks for window after window; its notes, and how many tokens were drawn."""
+Writing = Generator[WindowJob, WindowMade, Score]
+"""A piece that is being written: it asks for window after window, and ends as a score."""
 
 
-def write_together(bundle: Bundle, pieces: Sequence[Writing], ask: BarAsk) -> list[tuple[Score, int]]:
-    """Pieces written side by side, the windows that they ask for in one batch."""
-    ended: dict[int, tuple[Score, int]] = {}
+@dataclass(frozen=True)
+class Written:
+    """A piece of bars.
+
+    Attributes:
+        score: its notes.
+        num_drawn: tokens that were drawn for it.
+        num_cut: of its windows, those whose room ended before the model did.
+    """
+
+    score: Score
+    num_drawn: int
+    num_cut: int
+
+
+def write_together(bundle: Bundle, pieces: Sequence[Writing], ask: BarAsk) -> list[Written]:
+    """Pieces written side by side, the windows that they ask for in one batch, by the sampling and tries of `ask`."""
+    ended: dict[int, Score] = {}
+    drawn, cut = [0] * len(pieces), [0] * len(pieces)
     answers: dict[int, WindowMade | None] = dict.fromkeys(range(len(pieces)))
     while answers:
         jobs: dict[int, WindowJob] = {}
@@ -86,20 +102,13 @@ def write_together(bundle: Bundle, pieces: Sequence[Writing], ask: BarAsk) -> li
                 ended[i] = end.value
         if not jobs:
             break
-        options = ask.options
-        made, _ = fill_windows(bundle, list(jobs.values()), ask.sampling, tries=options.tries, guidance=ask.guidance)
+        tries = ask.options.tries
+        made, _ = fill_windows(bundle, list(jobs.values()), ask.sampling, tries=tries, guidance=ask.guidance)
         answers = dict(zip(jobs, made, strict=True))
-    return [ended[i] for i in range(len(pieces))]
-
-
-def fill_bars(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> tuple[Score, int]:
-    """One piece with some of its bars written anew; see `bars_filled`."""
-    return write_together(bundle, [bars_filled(bundle, score, bars, ask)], ask)[0]
-
-
-def add_tracks(bundle: Bundle, score: Score | None, tempo_map: TempoMap, ask: BarAsk) -> tuple[Score, int]:
-    """One piece with tracks added; see `tracks_added`."""
-    return write_together(bundle, [tracks_added(bundle, score, tempo_map, ask)], ask)[0]
+        for i, one in zip(jobs, made, strict=True):
+            drawn[i] += one.num_drawn
+            cut[i] += one.cut
+    return [Written(ended[i], drawn[i], cut[i]) for i in range(len(pieces))]
 
 
 def bars_filled(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> Writing:
@@ -114,7 +123,7 @@ def bars_filled(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> Writi
     if not len(bars) or bars[0] < 0:
         raise ValueError(f"bars should be one or more from 0 on, got {bars[0] if len(bars) else 'none'}")
     sequence: Any = bundle.experiment.sequence
-    length, drawn, at, number = int(sequence.bars), 0, bars[0], 0
+    length, at, number = int(sequence.bars), bars[0], 0
     behind = max(0, len(bar_lines(score)) - 2 - bars[-1])  # bars that stand after all of these
     while at <= bars[-1]:
         first = max(0, at - length // 2)
@@ -133,11 +142,11 @@ def bars_filled(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> Writi
         )  # fmt: skip
         at, number = todo[-1] + 1, number + 1
         made = yield job
-        score, drawn = put_back(score, window, made.fills, keys), drawn + made.num_drawn
+        score = put_back(score, window, made.fills, keys)
     end_s = float(
         score.tempo_map.to_seconds(window.first_beat + float(window.lines[bars[-1] + 1 - first]) / TICKS_PER_BEAT)
     )
-    return replace(score, duration_s=max(score.duration_s, end_s)), drawn
+    return replace(score, duration_s=max(score.duration_s, end_s))
 
 
 def tracks_added(bundle: Bundle, score: Score | None, tempo_map: TempoMap, ask: BarAsk) -> Writing:
@@ -151,25 +160,24 @@ def tracks_added(bundle: Bundle, score: Score | None, tempo_map: TempoMap, ask: 
             attributes are those of every new track.
     """
     sequence: Any = bundle.experiment.sequence
-    length, drawn = int(sequence.bars), 0
+    length = int(sequence.bars)
     new = [(instrument, told_to(instrument, ask.options)) for instrument in ask.options.instruments]
     if score is None:
         window = Window((), np.arange(length + 1) * 48)
         for number, track in enumerate(new or [None]):
             made = yield _job(window, track, tempo_map, ask, number)
-            window, drawn = replace(window, tracks=(*window.tracks, *made.tracks)), drawn + made.num_drawn
-        return score_of_window(window, tempo_map), drawn
+            window = replace(window, tracks=(*window.tracks, *made.tracks))
+        return score_of_window(window, tempo_map)
     for number, track in enumerate(new):
         window = window_of(score, 0, length)
         made = yield _job(window, track, _from(score.tempo_map, window.first_beat), ask, number)
         num_bars = len(bar_lines(score)) - 1
-        score, drawn = add_track(score, made.tracks[0], window.first_beat), drawn + made.num_drawn
+        score = add_track(score, made.tracks[0], window.first_beat)
         if num_bars > length and len(made.tracks[0].notes):  # further windows hear the first one
             only = replace(ask.options, tracks=(len(score.tracks) - 1,))
             own = replace(ask, options=only, parts=(*ask.parts, number))
-            score, more = yield from bars_filled(bundle, score, range(length, num_bars), own)
-            drawn += more
-    return score, drawn
+            score = yield from bars_filled(bundle, score, range(length, num_bars), own)
+    return score
 
 
 def _job(

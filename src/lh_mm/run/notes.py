@@ -78,8 +78,13 @@ def make_samples(
     if isinstance(bundle.vocabulary, Mmm):
         asks = [BarAsk(options, asked, sampling, each, guidance) for each in seeds]
         pieces = [_bars(bundle, task, score, ask, duration_s, prompt_s, hole_s) for ask in asks]
-        written = write_together(bundle, pieces, asks[0])
-        return [(bars, {"task": task, "num_tokens": drawn, "num_notes": len(bars)}) for bars, drawn in written]
+        return [
+            (
+                one.score,
+                {"task": task, "num_tokens": one.num_drawn, "num_notes": len(one.score), "windows_cut": one.num_cut},
+            )
+            for one in write_together(bundle, pieces, asks[0])
+        ]
     if task == "continue":
         kept_s = _kept_s(score, prompt_s)
         until_s = kept_s + CONTINUE_S if duration_s is None else duration_s
@@ -112,16 +117,15 @@ def _bars(
 ) -> Writing:  # fmt: skip
     """A piece of MMM's tokens, as `make_samples` is asked for it."""
     if task == "joint":
-        made, drawn = yield from tracks_added(bundle, None, tempo_of(ask.controls), ask)
+        made = yield from tracks_added(bundle, None, tempo_of(ask.controls), ask)
         lines = bar_lines(made)
         begun = len(lines) - 1
         end = begun if duration_s is None or not len(made) else bars_between(made, 0.0, duration_s)[-1] + 1
         if end < begun:
-            return made.crop(0.0, float(made.tempo_map.to_seconds(lines[end]))), drawn
+            return made.crop(0.0, float(made.tempo_map.to_seconds(lines[end])))
         if end == begun:
-            return made, drawn
-        made, more = yield from bars_filled(bundle, made, range(begun, end), ask)
-        return made, drawn + more
+            return made
+        return (yield from bars_filled(bundle, made, range(begun, end), ask))
     if task == "track":
         if score is None or not ask.options.instruments:
             raise ValueError("--task track needs --midi and --instrument, what is to be added")
