@@ -38,6 +38,8 @@ def test_features_are_counted_on_sixteenths() -> None:
     assert values["onset_interval"].tolist() == [8, 8]
     assert values["notes_a_bar"].tolist() == [3, 1]
     assert all(len(v) == 0 for v in feature_values(score_of()).values())
+    early = score_of((3.95, 5, 60), (4.5, 5, 61), (7.9, 9, 62))
+    assert feature_values(early)["notes_a_bar"].tolist() == [2, 1]
     # Beats of a piece that is cut at a second between two bar lines are not its bars.
     piece = score_of((0, 1, 60), (4, 5, 61), (6.25, 7, 62), (8, 9, 63), (10.25, 11, 64), (12, 13, 65))
     cut = piece.crop(0.8, 30.0)  # 1.6 beats in

@@ -127,6 +127,8 @@ def test_every_figure_says_how_it_was_taken() -> None:
     cut = waltz.crop(0.7, waltz.duration_s)  # 1.4 beats in
     assert {m.name: m.value for m in measures(cut)}["groove_consistency"] == 1.0
     assert {m.name: m.value for m in measures(cut)}["empty_measure_rate"] == 0.0
+    tiny = replace(piece(*QUARTERS), meters=(Meter(0.0, 1, 64),))
+    assert len(measures(tiny)) == 11  # bars shorter than a step
     free = [measure.to_dict() for measure in measures(piece(*QUARTERS), has_beats=False)]
     assert free and all(row["grid"] == "none" for row in free)
     assert notes_per_second(piece(*QUARTERS)).value == pytest.approx(1.0)

@@ -50,6 +50,17 @@ def test_a_cut_piece_keeps_its_bar_lines() -> None:
     assert off.from_bar_line().notes["start_beat"][0] == pytest.approx(2.0)
 
 
+def test_bars_are_those_of_the_meter_with_most_notes() -> None:
+    upbeat = piece(0.0, *np.arange(1.0, 17.0), meters=(Meter(0.0, 1, 4), Meter(1.0, 4, 4)))
+    assert upbeat.main_meter() == Meter(1.0, 4, 4)
+    moved = upbeat.from_bar_line()
+    assert moved.notes["start_beat"][:2].tolist() == [3.0, 4.0]
+    assert moved.main_meter().bar_beats == 4.0
+    short = piece(0.0, 2.0, 3.0, 6.0, meters=(Meter(0.0, 2, 4), Meter(2.0, 4, 4), Meter(6.0, 2, 4)))
+    assert short.main_meter().numerator == 2  # two and two notes: the one that comes first
+    assert piece(meters=(Meter(0.0, 3, 4), Meter(6.0, 4, 4))).main_meter().numerator == 3
+
+
 def test_meters_begin_at_or_before_beat_0() -> None:
     assert meters_from((Meter(0.0, 4, 4),), -6.0) == (Meter(-2.0, 4, 4),)
     assert meters_from((Meter(0.0, 3, 4), Meter(6.0, 4, 4)), 6.0) == (Meter(0.0, 4, 4),)

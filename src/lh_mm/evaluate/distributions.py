@@ -24,7 +24,7 @@ def feature_values(score: Score, has_bars: bool = True) -> dict[str, NDArray[np.
     """What is counted of a piece, each as small whole numbers.
 
     Pitch and pitch class of pitched notes; the key of drums; durations of pitched notes and intervals from onset to
-    onset of all, in sixteenths from 1 to 32; onsets in each bar of the first meter up to 63, from the first bar with a
+    onset of all, in sixteenths from 1 to 32; onsets in each bar of the main meter up to 63, from the first bar with a
     note to the last one (left out where music knows no bars). Sixteenths are counted from a bar line.
     """
     score = score.from_bar_line() if has_bars else score
@@ -41,7 +41,8 @@ def feature_values(score: Score, has_bars: bool = True) -> dict[str, NDArray[np.
         "onset_interval": np.clip(np.diff(steps), 1, _LONGEST),
     }
     if has_bars:
-        bars = np.floor(notes["start_beat"] / score.meters[0].bar_beats + 1e-6).astype(np.int64)
+        step = np.rint(notes["start_beat"] * STEPS_PER_BEAT)  # a note played early is of the bar behind
+        bars = np.floor(step / (score.main_meter().bar_beats * STEPS_PER_BEAT) + 1e-6).astype(np.int64)
         counts = np.bincount(bars - bars.min()) if len(bars) else np.zeros(0, np.int64)
         found["notes_a_bar"] = np.clip(counts, 0, 63)
     return found

@@ -70,7 +70,7 @@ def groove_consistency(
         beats_per_bar: bars are counted from beat 0.
         convention: `muspy` compares the last bar with an empty one if a note ends on the bar line after it.
     """
-    steps_per_bar = round(steps_per_beat * beats_per_bar)
+    steps_per_bar = max(1, round(steps_per_beat * beats_per_bar))
     grid = f"{steps_per_beat}/beat, {steps_per_bar}/bar from beat 0"
     name = "groove_consistency" + ("_muspy" if convention == "muspy" else "")
     onsets, ends = (np.rint(score.notes[k] * steps_per_beat).astype(np.int64) for k in ("start_beat", "end_beat"))
@@ -206,14 +206,14 @@ def note_f1(reference: Score, estimate: Score, drums: bool = False, onset_tolera
 def measures(score: Score, steps_per_beat: int = 4, has_beats: bool = True) -> list[Measure]:
     """All measures of one piece, corrected and in MusPy's convention where the two differ.
 
-    Bars are those of the piece's first meter, and beat 0 of the grid is its first bar line (`Score.from_bar_line`).
+    Bars are those of the piece's main meter, and beat 0 of the grid is a bar line of it (`Score.from_bar_line`).
     Of music that knows no beats (`has_beats` False) those without a grid: the same music on the grid of a tempo 5 % off
     has another groove.
     """
     if not has_beats:
         return [pitch_class_entropy(score), scale_consistency(score), notes_per_second(score)]
     score = score.from_bar_line()
-    beats_per_bar = score.meters[0].bar_beats
+    beats_per_bar = score.main_meter().bar_beats
     found = [
         pitch_class_entropy(score),
         scale_consistency(score),

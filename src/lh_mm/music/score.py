@@ -89,14 +89,25 @@ class Score:
         meters = meters_from(self.meters, first_beat)
         return replace(self, notes=notes, tempo_map=tempo_map, duration_s=end_s - start_s, meters=meters)
 
+    def main_meter(self) -> Meter:
+        """The time signature under which most notes begin, where it stands first: an upbeat may be a meter itself."""
+        starts = np.array([meter.start_beat for meter in self.meters[1:]])
+        under = np.searchsorted(starts, self.notes["start_beat"] + 1e-6, side="right")
+        counts: dict[tuple[int, int], int] = {}
+        for meter, count in zip(self.meters, np.bincount(under, minlength=len(self.meters)).tolist(), strict=True):
+            key = (meter.numerator, meter.denominator)
+            counts[key] = counts.get(key, 0) + count
+        most = max(counts, key=lambda key: counts[key])
+        return next(meter for meter in self.meters if (meter.numerator, meter.denominator) == most)
+
     def from_bar_line(self) -> Score:
         """The same music in the same seconds, with beat 0 on the bar line from which its bars are counted.
 
         That is the first one at or after second 0, or the one before the first note where a note stands earlier. Bar
-        lines are the first meter's; a note up to a 32nd before one belongs to the bar behind it: people play early.
-        What counts bars or steps from beat 0 needs this of a piece whose second 0 lies between two lines.
+        lines are those of `main_meter`, throughout; a note up to a 32nd before one belongs to the bar behind it, for
+        people play early. What counts bars or steps from beat 0 needs this of a piece that begins between two lines.
         """
-        meter = self.meters[0]
+        meter = self.main_meter()
         begin = (float(self.tempo_map.to_beats(0.0)) - meter.start_beat) / meter.bar_beats
         number = np.ceil(begin - 1e-6)
         if len(self.notes):

@@ -44,7 +44,7 @@ class Beginning:
     Attributes:
         ids: (T,) its tokens, none for nothing.
         tempo_map: seconds of the grid, its beat 0 at the first token's bar.
-        meters: bars of the piece on that grid.
+        meters: bars of the piece on that grid; None for those that the tokens say.
         controls: values by name.
         until_s: second at which the piece ends; None leaves it to the model.
         seed: of the draws.
@@ -52,7 +52,7 @@ class Beginning:
 
     ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     tempo_map: TempoMap = field(default_factory=lambda: TempoMap.constant(120.0))
-    meters: tuple[Meter, ...] = (Meter(0.0, 4, 4),)
+    meters: tuple[Meter, ...] | None = None
     controls: Mapping[str, str | None] = field(default_factory=dict)
     until_s: float | None = None
     seed: int = 0
@@ -203,7 +203,7 @@ def written(generation: Generation, shown: Progress) -> list[TokenWriter]:
 
 def _score_of(bundle: Bundle, ids: NDArray[np.int64], begun: Beginning) -> Score:
     score = decode_tokens(bundle.vocabulary, ids, begun.tempo_map, problems={})
-    if not isinstance(bundle.vocabulary, Performance):  # whose beats are no piece's
+    if begun.meters is not None and not isinstance(bundle.vocabulary, Performance):  # whose beats are no piece's
         score = replace(score, meters=begun.meters)
     if begun.until_s is None or score.duration_s <= begun.until_s:
         return score

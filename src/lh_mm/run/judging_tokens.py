@@ -52,12 +52,16 @@ def judge_tokens(
         score = dataset.score(piece)
         assert score is not None
         until_s = min(settings.piece_s, score.duration_s)
+        own = score.crop(0.0, until_s)
+        meters = (own.main_meter(),)  # both sides are measured by the bars of the part that is listened to
+        second_0 = float(score.tempo_map.to_beats(0.0))
         begun = Beginning(
-            tempo_map=_grid_of(source, score), meters=meters_from(score.meters, first_beat(source.vocabulary, score)),
+            tempo_map=_grid_of(source, score),
+            meters=meters_from(meters, first_beat(source.vocabulary, score) - second_0),
             controls=controls_of(bundle, piece), until_s=until_s, seed=settings.seed * 100_003 + i,
         )  # fmt: skip
         beginnings.append(begun)
-        data.append(score.crop(0.0, until_s))
+        data.append(replace(own, meters=meters_from(meters, 0.0)))
     made, seconds = compose(bundle, beginnings, sampling, guidance=settings.guidance)
     free, _ = compose(
         bundle, beginnings[:_UNMASKED], sampling, max_tokens=_UNMASKED_TOKENS, masked=False, label="without a mask"
