@@ -108,17 +108,21 @@ def test_a_channels_pedal_holds_the_notes_of_every_chunk(tmp_path: Path) -> None
         chunk(pedal(100, 127), pedal(960, 127)),  # no notes: a chunk of controllers
         chunk(
             program(48), *note(0, 240, 62), *note(960, 1200, 64), pedal(1440, 0)
-        ),  # another program, the same channel
+        ),  # another program, the same channel: an instrument apart, which does not hear the first chunk's release
         chunk(*note(0, 240, 66, channel=3)),  # another channel has a pedal of its own
+        chunk(program(0), *note(0, 240, 61)),  # the other hand
+        chunk(*note(0, 240, 59)),  # no program of its own
     ]
-    for order in ((0, 1, 2, 3), (3, 2, 1, 0)):
+    for order in ((0, 1, 2, 3, 4, 5), (5, 4, 3, 2, 1, 0)):
         mido.MidiFile(type=1, ticks_per_beat=480, tracks=[chunks[i] for i in order]).save(tmp_path / "song.mid")
         for sustain, expected in (
-            (True, {60: 1.0, 62: 1.0, 64: 3.0, 66: 0.5}), (False, {60: 0.5, 62: 0.5, 64: 2.5, 66: 0.5}),
-        ):  # fmt: skip
+            (True, {60: 1.0, 62: 3.0, 64: 3.0, 66: 0.5, 61: 1.0, 59: 1.0}),
+            (False, {60: 0.5, 62: 0.5, 64: 2.5, 66: 0.5, 61: 0.5, 59: 0.5}),
+        ):
             notes = read_midi(tmp_path / "song.mid", apply_sustain=sustain).notes
             assert {int(n["pitch"]): float(n["end_beat"]) for n in notes} == expected
-            assert {int(n["pitch"]): int(n["program"]) for n in notes} == {60: 0, 62: 48, 64: 48, 66: 0}
+            programs = {int(n["pitch"]): int(n["program"]) for n in notes if n["pitch"] != 59}
+            assert programs == {60: 0, 62: 48, 64: 48, 66: 0, 61: 0}
 
 
 def test_running_status_sysex_riff_and_smpte_time() -> None:

@@ -75,12 +75,17 @@ def never_ends(seed: int) -> Callable[[NDArray[np.bool_]], int]:
     return choose
 
 
-def test_what_sounds_on_from_before_the_window_counts_too() -> None:
-    own = window(track((0, 6, 50)))
-    job = WindowJob(own, ((0, 0), (0, 2)), before=(np.array([[-9, 24, 60], [-9, 100, 61]]),))
+def test_what_sounds_on_from_before_the_window_counts_too_and_as_long_as_in_the_piece() -> None:
+    own = window(track((0, 150, 50), (60, 70, 50)))  # the window ends the first where its pitch is struck again
+    whole = np.array([[-9, 24, 60], [-9, 100, 61], [0, 150, 50], [60, 70, 50]])
+    job = WindowJob(own, ((0, 0), (0, 1), (0, 2)), notes=(whole,))
     request, _ = _plan(Mmm(), job, 1024, 0, True)
     assert request.limits is not None
-    assert request.limits.held == (((60, 24), (61, 100)), ((61, 100),))
+    assert request.limits.held == (((60, 24), (61, 100)), ((61, 100),), ((61, 100),))
+    kept = replace(job, holes=((0, 1), (0, 2)))  # where the first stays, and the second goes
+    request, _ = _plan(Mmm(), kept, 1024, 0, True)
+    assert request.limits is not None
+    assert request.limits.held == (((61, 100), (50, 150)), ((61, 100), (50, 150)))
 
 
 def test_it_is_told_what_sounds_on_into_its_holes() -> None:

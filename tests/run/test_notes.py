@@ -12,13 +12,15 @@ from typer.testing import CliRunner
 
 from lh_mm.cli.main import app
 from lh_mm.core.assets import asset
+from lh_mm.core.clock import TempoMap
 from lh_mm.core.files import read_json
 from lh_mm.generate.sampling import Sampling
-from lh_mm.music.bar_score import bars_between, held_before, put_back, track_keys
+from lh_mm.music.bar_score import bars_between, put_back, track_keys, uncut_notes
 from lh_mm.music.bars import DRUMS, bar_lines, window_of
 from lh_mm.music.midi_io import read_midi
 from lh_mm.music.midi_write import write_midi
 from lh_mm.music.score import Score
+from lh_mm.music.score import make_notes as make_table
 from lh_mm.music.tokenizer import decode_tokens
 from lh_mm.run import compose as compose_module
 from lh_mm.run import compose_bars
@@ -162,7 +164,7 @@ def test_what_is_held_into_a_bar_is_not_struck_again(piece: Score) -> None:
     assert np.sum(anew.notes["pitch"] == 3) == 1
     # What began before the window and sounds on into it is known in its ticks.
     behind = window_of(holding, 3, 4)
-    (found,) = (table for i, table in enumerate(held_before(holding, behind, keys)) if i == index)
+    (found,) = (table for i, table in enumerate(uncut_notes(holding, behind, keys)) if i == index)
     assert [-6, 24, 3] in found.tolist()
 
 
@@ -247,6 +249,11 @@ def test_samples_become_files(bundles: dict[str, Bundle], tmp_path: Path) -> Non
     written = (tmp_path / "a.0.mid").stat().st_mtime_ns
     assert CliRunner().invoke(app, words).exit_code == 0  # made by the same request already
     assert (tmp_path / "a.0.mid").stat().st_mtime_ns == written
+    for name in ("b", "b.wav"):
+        words[3] = str(tmp_path / name)
+        assert str(tmp_path / "b.0.mid") in CliRunner().invoke(app, words).output
+    assert (tmp_path / "b.1.mid").is_file()
+    words[3] = str(tmp_path / "a.mid")
     (tmp_path / "a.1.mid").unlink()
     assert CliRunner().invoke(app, words).exit_code == 0
     assert (tmp_path / "a.1.mid").is_file()
@@ -260,9 +267,12 @@ def test_silence_and_the_end_of_the_prompt_again_are_drawn_again(
     begun = beginning_of(bundle, piece, 5.0, 9.0, {}, seed=3)
     before = decode_tokens(bundle.vocabulary, begun.ids, begun.tempo_map, problems={})
 
+    begins = int(np.flatnonzero(bundle.vocabulary.begins_note(np.arange(bundle.vocabulary.size)))[0])
+
     def behind(*notes: np.ndarray) -> Composed:
         score = replace(before, notes=np.concatenate([before.notes, *notes]), duration_s=99.0)
-        return Composed(begun.ids, score, 9, 0, False)
+        drawn = np.full(sum(map(len, notes)), begins)
+        return Composed(np.concatenate([begun.ids, drawn]), score, 9, 0, False)
 
     later = before.notes[-6:].copy()
     for key in ("start_s", "end_s"):
@@ -284,6 +294,19 @@ def test_silence_and_the_end_of_the_prompt_again_are_drawn_again(
     assert seen == [(pytest.approx(0.5), 2), (pytest.approx(0.55), 1), (pytest.approx(0.605), 1)]
     seen.clear()
     assert compose_tried(bundle, [begun, begun], Sampling(), tries=2)[0].tries == 2  # and no more than these
+    seen.clear()
+    assert compose_tried(bundle, [begun, begun], Sampling(0.0), tries=2)[0].tries == 1  # it would be the same again
+
+
+@pytest.mark.parametrize("kind", ["performance", "miditok"])
+def test_a_note_that_the_prompt_leaves_open_is_not_a_new_one(bundles: dict[str, Bundle], kind: str) -> None:
+    bundle = bundles[kind]
+    size = np.arange(bundle.vocabulary.size)
+    begins = int(np.flatnonzero(bundle.vocabulary.begins_note(size))[0])
+    begun = Beginning(np.array([begins]))
+    note = make_table([{"start_beat": 0.0, "end_beat": 1.0, "pitch": 60}], TempoMap.constant(120.0))
+    closed = Composed(np.array([begins, int(size[-1])]), Score(note, TempoMap.constant(120.0), 1.0), 1, 0, True)
+    assert compose_module._is_poor(bundle, begun, closed)
 
 
 def test_drums_are_asked_for_density_alone(bundles: dict[str, Bundle], piece: Score) -> None:
@@ -309,7 +332,7 @@ def test_a_piece_shorter_than_a_window_has_the_bars_it_was_asked_for(bundles: di
     [
         ("remi", {"task": "infill"}, "remi tokens is asked for joint, continue"),
         ("mmm", {"task": "audio_to_midi"}, "joint, continue, infill, track"),
-        ("remi", {"options": NoteOptions(instruments=(3,))}, "MMM's tokens alone"),
+        ("remi", {"options": NoteOptions(instruments=(3,))}, "--instrument.*MMM's tokens alone"),
         ("remi", {"task": "continue", "score": None}, "--midi with notes"),
         ("remi", {"duration_s": 2.0, "prompt_s": 3.0}, "leaves nothing to continue"),
         ("mmm", {"task": "continue", "duration_s": 1.0}, "no bar to continue"),

@@ -76,13 +76,16 @@ def put_back(
     return _with_notes(score, np.concatenate([notes[~gone], *(_timed(n, score.tempo_map) for n in added)]))
 
 
-def held_before(score: Score, window: Window, keys: Collection[tuple[int, int]]) -> tuple[NDArray[np.int64], ...]:
-    """(N, 3) on, off and pitch, in ticks of a window, of the notes of each of its tracks that sound on into it."""
+def uncut_notes(score: Score, window: Window, keys: Collection[tuple[int, int]]) -> tuple[NDArray[np.int64], ...]:
+    """(N, 3) on, off and pitch, in ticks of a window, of the notes of each of its tracks that sound in it.
+
+    As they stand in the piece: from before the window, beyond it, and over the next note of their pitch.
+    """
     notes = score.notes
     start = np.rint((notes["start_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
     end = np.rint((notes["end_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
     table = np.stack([start, end, notes["pitch"].astype(np.int64)], axis=1)
-    sounds = (start < 0) & (end > 0)
+    sounds = (start < window.lines[-1]) & (end > 0)
     return tuple(table[sounds & _own(notes, track, instrument)] for track, instrument in keys)
 
 

@@ -53,7 +53,8 @@ def read_midi(
     Args:
         source: path or content.
         apply_sustain: lengthen notes held by the sustain pedal (controller 64) until it is released or their
-            chunk plays the same pitch again; a pedal is its channel's, whichever chunk moves it.
+            chunk plays the same pitch again; a pedal is its channel's, whichever chunk moves it, but for chunks that
+            set programs of their own there: these are instruments apart.
         max_duration_s: longest piece that is believed.
 
     Raises:
@@ -67,11 +68,10 @@ def read_midi(
     tempo_map = _read_tempo_map(smf, name)
     scale = smf.ticks_per_beat or 480  # beats are nominal where time is in frames
     programs = _global_programs(smf)
-    pedals = _global_pedals(smf) if apply_sustain else {}
 
     tracks: list[str] = []
     tables: list[NDArray[np.void]] = []
-    for chunk in smf.tracks:
+    for chunk, pedals in zip(smf.tracks, _pedals(smf) if apply_sustain else [{}] * len(smf.tracks), strict=True):
         title = next((_text(data) for _, kind, data in chunk.metas if kind == TRACK_NAME), "")
         for channel, raw in sorted(_read_notes(chunk, programs, pedals).items()):
             table = np.array(raw, np.int64)  # (notes, 5)
@@ -142,21 +142,38 @@ def _global_programs(smf: Smf) -> dict[int, list[tuple[int, int]]]:
     return {channel: sorted(changes) for channel, changes in found.items()}
 
 
-def _global_pedals(smf: Smf) -> dict[int, list[tuple[int, bool]]]:
-    """(tick, pressed) moves of each channel's sustain pedal over all tracks: a channel has one, whoever moves it."""
-    found: dict[int, list[tuple[int, bool]]] = defaultdict(list)
+def _pedals(smf: Smf) -> list[dict[int, list[tuple[int, bool]]]]:
+    """For each chunk the (tick, pressed) moves of each channel's sustain pedal that hold its notes.
+
+    A channel has one pedal, whoever moves it; but many files put every instrument on one channel, each chunk with its
+    program, and there a piano's pedal is not the strings'.
+    """
+    moves: list[dict[int, list[tuple[int, bool]]]] = []
+    programs: list[dict[int, set[int]]] = []
     for track in smf.tracks:
-        for tick, status, controller, value in track.messages:
-            if status & 0xF0 == CONTROL and controller == SUSTAIN:
-                found[status & 0x0F].append((tick, value >= 64))
+        moves.append(defaultdict(list))
+        programs.append(defaultdict(set))
+        for tick, status, first, second in track.messages:
+            if status & 0xF0 == CONTROL and first == SUSTAIN:
+                moves[-1][status & 0x0F].append((tick, second >= 64))
+            elif status & 0xF0 == PROGRAM_CHANGE:
+                programs[-1][status & 0x0F].add(first)
+    found: list[dict[int, list[tuple[int, bool]]]] = [defaultdict(list) for _ in smf.tracks]
+    for by, own in enumerate(moves):
+        for channel, each in own.items():
+            there = programs[by].get(channel)
+            for i, mine in enumerate(programs):
+                here = mine.get(channel)
+                if i == by or not here or not there or here & there:
+                    found[i][channel] += each
     # By tick alone, which is stable: at one tick a chunk's moves keep their order, of which the last one counts.
-    return {channel: sorted(moves, key=lambda move: move[0]) for channel, moves in found.items()}
+    return [{channel: sorted(each, key=lambda move: move[0]) for channel, each in own.items()} for own in found]
 
 
 def _read_notes(
     chunk: SmfTrack, programs: dict[int, list[tuple[int, int]]], pedals: dict[int, list[tuple[int, bool]]]
 ) -> dict[int, list[_RawNote]]:
-    """The notes of one chunk by channel, held by the pedals of the whole file."""
+    """The notes of one chunk by channel, held by its pedals."""
     notes: dict[int, list[_RawNote]] = defaultdict(list)
     waiting: dict[int, deque[tuple[int, int, int]]] = defaultdict(deque)  # by channel * 128 + pitch
     program = [0] * 16

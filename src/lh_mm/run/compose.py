@@ -164,7 +164,7 @@ def compose_tried(
         tries: at most, 1 or more; the last one is kept, whatever it is.
     """
     made: dict[int, Composed] = {}
-    for attempt in range(tries):
+    for attempt in range(tries if sampling.temperature > 0 else 1):  # the likeliest is the same each time
         asked = [i for i in range(len(beginnings)) if i not in made or _is_poor(bundle, beginnings[i], made[i])]
         if not asked:
             break
@@ -181,14 +181,13 @@ def warmer(sampling: Sampling, attempt: int) -> Sampling:
 
 def _is_poor(bundle: Bundle, begun: Beginning, made: Composed) -> bool:
     """Whether no note is new, or the new ones (`_LEAST_COPY` or more) are those before them again."""
-    by_seconds = isinstance(bundle.vocabulary, Performance)
-    known = len(decode_tokens(bundle.vocabulary, begun.ids, begun.tempo_map, problems={}))
-    new = len(made.score) - known
-    if new <= 0:
+    # Notes that the beginning leaves open may come out only with what is drawn: begun ones are counted, not decoded.
+    new = int(bundle.vocabulary.begins_note(made.ids[len(begun.ids) :]).sum())
+    if new == 0 or not len(made.score):
         return True
-    if not _LEAST_COPY <= new <= known:
+    codes = note_codes(made.score, isinstance(bundle.vocabulary, Performance))[-2 * new :]
+    if new < _LEAST_COPY or len(codes) < 2 * new:
         return False
-    codes = note_codes(made.score, by_seconds)[-2 * new :]
     before, after = codes[:new], codes[new:]
     # The last note has no gap behind it.
     return np.array_equal(before[:-1], after[:-1]) and bool(before[-1] % 256 == after[-1] % 256)

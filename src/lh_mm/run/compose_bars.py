@@ -14,7 +14,7 @@ import numpy as np
 
 from lh_mm.core.clock import TempoMap
 from lh_mm.generate.sampling import Sampling
-from lh_mm.music.bar_score import add_track, held_before, put_back, score_of_window, track_keys
+from lh_mm.music.bar_score import add_track, put_back, score_of_window, track_keys, uncut_notes
 from lh_mm.music.bars import DRUMS, TICKS_PER_BEAT, Window, bar_lines, window_of
 from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
@@ -138,7 +138,7 @@ def bars_filled(bundle: Bundle, score: Score, bars: range, ask: BarAsk) -> Writi
         told = tuple(told_to(keys[i][1], options) if i in open_tracks else {} for i in range(len(keys)))
         job = WindowJob(
             window, holes, told, None, ask.controls, _from(score.tempo_map, window.first_beat), options.max_polyphony,
-            options.max_notes, ask.seed_of(1, number), held_before(score, window, keys),
+            options.max_notes, ask.seed_of(1, number), uncut_notes(score, window, keys),
         )  # fmt: skip
         at, number = todo[-1] + 1, number + 1
         made = yield job

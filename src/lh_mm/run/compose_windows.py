@@ -37,8 +37,8 @@ class WindowJob:
 
     Attributes:
         window: its bars; what stands in the holes is not shown to the model.
-        before: (N, 3) notes of each track that begin before the window and sound on into it; none are shown, but they
-            count in the caps. Empty where nothing does.
+        notes: (N, 3) notes of each track as they stand in the piece, whose ends the window may have cut: what sounds on
+            into holes counts in the caps. Without them the window's own are taken.
         holes: open bars, by track and bar.
         told: attributes of each track; an empty one says nothing.
         new_track: instrument and attributes of a track that is added; None adds none.
@@ -57,7 +57,7 @@ class WindowJob:
     max_polyphony: int | None = None
     max_notes: int | None = None
     seed: int = 0
-    before: tuple[NDArray[np.int64], ...] = ()
+    notes: tuple[NDArray[np.int64], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def fill_windows(
     made: dict[int, WindowMade] = {}
     started = time.perf_counter()
     with progress(label, None, "tokens") as shown:
-        for attempt in range(tries):
+        for attempt in range(tries if sampling.temperature > 0 else 1):  # the likeliest is the same each time
             asked = [i for i in range(len(jobs)) if i not in made or _is_poor(jobs[i], made[i])]
             if not asked:
                 break
@@ -178,11 +178,10 @@ def _plan(mmm: Mmm, job: WindowJob, length: int, attempt: int, masked: bool) -> 
 def _held_into(job: WindowJob, hole: Hole) -> tuple[tuple[int, int], ...]:
     """Pitch and end of the notes that sound on into a hole, but for those that begin in one: these are written anew."""
     window, (index, bar) = job.window, hole
-    notes = window.tracks[index].notes
+    notes = job.notes[index] if job.notes else window.tracks[index].notes
     begin = window.lines[bar]
     stays = ~np.isin(window.bar_of(notes[:, 0]), [other for track, other in job.holes if track == index])
-    notes = np.concatenate([*job.before[index : index + 1], notes[stays]])
-    held = notes[(notes[:, 0] < begin) & (notes[:, 1] > begin)]
+    held = notes[stays & (notes[:, 0] < begin) & (notes[:, 1] > begin)]
     return tuple((pitch, end) for _, end, pitch in held.tolist())
 
 

@@ -116,7 +116,8 @@ class Musician:
             )  # fmt: skip
             return music
         if notes is not None and notes != NoteOptions():
-            raise ValueError("instruments, tracks, attributes and caps can be asked of models of notes alone")
+            flags = "--instrument, --track, --attribute, --cap-polyphony, --cap-notes and --max-tokens"
+            raise ValueError(f"{flags} are for models of notes alone")
         wave = self._read(audio) if isinstance(audio, str | Path) else audio
         task = task or _default_task(score is not None, wave is not None)
         request = self._request(task, score, wave, duration_s, prompt_s, hole_s)
@@ -162,7 +163,8 @@ class Musician:
             ValueError: for a bundle with sound, and as `generate`.
         """
         if self.bundle.spec.merged:
-            raise ValueError(f"bundle '{self.bundle.manifest['name']}' is not of notes alone: ask it seed by seed")
+            name = self.bundle.manifest["name"]
+            raise ValueError(f"--samples is for models of notes alone: ask bundle '{name}' seed by seed")
         score = read_midi(midi) if isinstance(midi, str | Path) else midi
         return music_of_notes(
             self.bundle, num_samples, task, score, sampling, duration_s=duration_s, prompt_s=prompt_s, hole_s=hole_s,

@@ -54,7 +54,8 @@ def generate(
         "weights": sha256_file(musician.bundle.path / "model.safetensors"),
     }  # fmt: skip
     fingerprint = sha256_of(asked)
-    paths = [out] if samples == 1 else [out.with_name(f"{out.stem}.{i}{out.suffix}") for i in range(samples)]
+    stem = out.stem if out.suffix in (".mid", ".wav", ".flac") else out.name
+    paths = [out] if samples == 1 else [out.with_name(f"{stem}.{i}.mid") for i in range(samples)]
     if paths and all(_is_made(path, fingerprint) for path in paths):
         console().print(f"{paths[0]} is there already, made by the same request")
         return paths[0]

@@ -53,7 +53,8 @@ def task_of(
     """
     is_bars = kind == "mmm"
     if not is_bars and options != NoteOptions(max_tokens=options.max_tokens, tries=options.tries):
-        raise ValueError("instruments, tracks, attributes and caps can be asked of MMM's tokens alone")
+        flags = "--instrument, --track, --attribute, --cap-polyphony and --cap-notes"
+        raise ValueError(f"{flags} are for MMM's tokens alone, not for {kind} tokens")
     if guidance != 1.0 and not guides and not options.attributes:
         raise ValueError(
             f"--guidance {guidance:g} needs something to follow: --control, or --attribute of MMM's tracks"
@@ -67,6 +68,8 @@ def task_of(
             task = "infill" if hole_s is not None else "track" if options.instruments else "continue"
     known = BAR_TASKS if is_bars else TOKEN_TASKS
     if task not in known:
+        if hole_s is not None:
+            raise ValueError(f"--hole-s: a bundle of {kind} tokens fills no holes, it is asked for {', '.join(known)}")
         raise ValueError(f"--task {task}: a bundle of {kind} tokens is asked for {', '.join(known)}")
     given: dict[str, Any] = {
         "--midi": score, "--seconds": duration_s, "--prompt-s": prompt_s, "--hole-s": hole_s,
@@ -116,5 +119,8 @@ def parse_attributes(pairs: Sequence[str]) -> dict[str, int]:
             known = ", ".join(control.lower() for control in CONTROLS)
             raise ValueError(f"--attribute {pair}: an attribute is written name=number, its name one of {known}")
         attributes[name.upper()] = int(value)
-    told_ids(attributes)
+    try:
+        told_ids(attributes)
+    except ValueError as error:
+        raise ValueError(f"--attribute {' '.join(pairs)}: {error}") from error
     return attributes
