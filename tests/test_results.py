@@ -46,3 +46,18 @@ def test_every_row_is_of_the_experiment_as_it_is(repository: Path) -> None:
             if settings_word(tree) != settings_word(wanted.model_dump(mode="json")):
                 stale.append(str(run.relative_to(repository)))
     assert stale == []
+
+
+def test_the_longer_training_is_a_row_but_for_its_hours(repository: Path) -> None:
+    (run,) = (repository / RESULTS / "long" / "jsb-hybrid").iterdir()
+    tree = yaml.safe_load((run / "experiment.yaml").read_text(encoding="utf-8"))
+    wanted = load_experiment(EXPERIMENTS / "jsb_hybrid.yaml").config
+    hours, tree["trainer"]["max_music_h"] = tree["trainer"]["max_music_h"], wanted.trainer.max_music_h
+    tree["trainer"]["precision"] = wanted.trainer.precision
+    assert settings_word(tree) == settings_word(wanted.model_dump(mode="json"))
+    evaluation = read_json(run / "evaluation.json")
+    nats = evaluation["tokens"]["nats_per_token"]["value"]
+    for page in ("docs/symbolic.md", "experiments/README.md"):
+        text = (repository / page).read_text(encoding="utf-8")
+        assert f"{nats:.3f}".removeprefix("0") in text, page
+        assert f"{hours:g}" in text, page
