@@ -58,8 +58,7 @@ def put_back(
         keys: track and instrument of each track of the window.
     """
     notes, named = score.notes, list(keys)
-    start = np.rint((notes["start_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
-    end = np.rint((notes["end_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
+    start, end = _ticks(notes, window)
     gone = np.zeros(len(notes), bool)
     for index, bar in fills:
         gone |= _own(notes, *named[index]) & (start >= window.lines[bar]) & (start < window.lines[bar + 1])
@@ -82,8 +81,7 @@ def uncut_notes(score: Score, window: Window, keys: Collection[tuple[int, int]])
     As they stand in the piece: from before the window, beyond it, and over the next note of their pitch.
     """
     notes = score.notes
-    start = np.rint((notes["start_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
-    end = np.rint((notes["end_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
+    start, end = _ticks(notes, window)
     table = np.stack([start, end, notes["pitch"].astype(np.int64)], axis=1)
     sounds = (start < window.lines[-1]) & (end > 0)
     return tuple(table[sounds & _own(notes, track, instrument)] for track, instrument in keys)
@@ -104,6 +102,15 @@ def score_of_window(window: Window, tempo_map: TempoMap) -> Score:
     for track in window.tracks:
         score = add_track(score, track, 0.0)
     return score
+
+
+def _ticks(notes: NDArray[np.void], window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Begin and end of notes in ticks from a window's first bar line."""
+    begin, end = (
+        np.rint((notes[f"{edge}_beat"] - window.first_beat) * TICKS_PER_BEAT).astype(np.int64)
+        for edge in ("start", "end")
+    )
+    return begin, end
 
 
 def _meters(lines: NDArray[np.int64]) -> tuple[Meter, ...]:

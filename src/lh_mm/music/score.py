@@ -100,6 +100,10 @@ class Score:
         most = max(counts, key=lambda key: counts[key])
         return next(meter for meter in self.meters if (meter.numerator, meter.denominator) == most)
 
+    def in_main_meter(self) -> Score:
+        """The same music with `main_meter` as its only meter, for bars that are to be counted by it elsewhere, too."""
+        return replace(self, meters=meters_from((self.main_meter(),), 0.0))
+
     def from_bar_line(self) -> Score:
         """The same music in the same seconds, with beat 0 on the bar line from which its bars are counted.
 

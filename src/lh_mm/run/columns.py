@@ -15,14 +15,14 @@ MUSIC = (
     ),
     (
         "groove_consistency", "groove consistency", "", 3,
-        "1 less the mean share of 16ths at which neighbouring bars of 4 beats differ in having an onset.",
+        "1 less the mean share of 16ths at which neighbouring bars (of the main meter) differ in having an onset.",
     ),
     (
         "drum_pattern_consistency", "drum pattern consistency", "", 3,
         "share of drum notes on quarters of a beat or, if larger, on thirds of it.",
     ),
     ("polyphony", "polyphony", "", 2, "distinct pitches that sound in a 16th, where any does."),
-    ("empty_measure_rate", "empty measures", "", 3, "share of bars of 4 beats in which nothing sounds."),
+    ("empty_measure_rate", "empty measures", "", 3, "share of bars (of the main meter) in which nothing sounds."),
 )  # fmt: skip
 """Statistics of composed music, of which none is better high or low: held-out music's stand below."""
 

@@ -32,7 +32,7 @@ from lh_mm.generate.sampler import Generation
 from lh_mm.generate.sampling import Sampling
 from lh_mm.music.events import decode_events
 from lh_mm.music.midi_write import write_midi
-from lh_mm.music.score import Score, meters_from
+from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.generate import decode_codes
 from lh_mm.run.requests import Asker
@@ -136,8 +136,7 @@ def judge_compositions(bundle: Bundle, dataset: PreparedSet, settings: EvaluateC
     for (piece, start_s), result in zip(chosen, results, strict=True):
         score = dataset.score(piece)
         assert score is not None
-        own = score.crop(start_s, start_s + settings.crop_s)
-        data.append(replace(own, meters=meters_from((own.main_meter(),), 0.0)))
+        data.append(score.crop(start_s, start_s + settings.crop_s).in_main_meter())
         # The request's tempo says where beats are: a composition has no tempo map of its own.
         written = decode_events(
             result.clocks, result.ids, rate, result.num_frames, bundle.event_vocabulary, data[-1].tempo_map

@@ -27,7 +27,7 @@ from lh_mm.generate.sampling import Sampling
 from lh_mm.music.bar_score import score_of_window
 from lh_mm.music.bars import BarTrack, Window
 from lh_mm.music.mmm import Mmm
-from lh_mm.music.score import Score, meters_from
+from lh_mm.music.score import Score
 from lh_mm.run.bundle import Bundle
 from lh_mm.run.compose_windows import WindowJob, WindowMade, fill_windows
 from lh_mm.run.judging import controls_of, plain
@@ -111,7 +111,7 @@ def _composed(
         ]
         for side in (written, [own.window.tracks for own in chosen])
     )
-    data = [replace(score, meters=meters_from((score.main_meter(),), 0.0)) for score in data]
+    data = [score.in_main_meter() for score in data]
     scores = [replace(score, meters=own.meters) for score, own in zip(scores, data, strict=True)]
     alike = [score_of_window(own.window, own.tempo_map) for own in known]
     return compared(scores, data, alike, [own.piece.id for own in chosen], dataset) | {

@@ -53,15 +53,14 @@ def judge_tokens(
         assert score is not None
         until_s = min(settings.piece_s, score.duration_s)
         own = score.crop(0.0, until_s)
-        meters = (own.main_meter(),)  # both sides are measured by the bars of the part that is listened to
-        second_0 = float(score.tempo_map.to_beats(0.0))
+        first, second_0 = first_beat(source.vocabulary, score), float(score.tempo_map.to_beats(0.0))
+        meters = meters_from((own.main_meter(),), first - second_0)  # the same bars on both sides
         begun = Beginning(
-            tempo_map=_grid_of(source, score),
-            meters=meters_from(meters, first_beat(source.vocabulary, score) - second_0),
+            tempo_map=_grid_from(score, first), meters=meters,
             controls=controls_of(bundle, piece), until_s=until_s, seed=settings.seed * 100_003 + i,
         )  # fmt: skip
         beginnings.append(begun)
-        data.append(replace(own, meters=meters_from(meters, 0.0)))
+        data.append(own.in_main_meter())
     made, seconds = compose(bundle, beginnings, sampling, guidance=settings.guidance)
     free, _ = compose(
         bundle, beginnings[:_UNMASKED], sampling, max_tokens=_UNMASKED_TOKENS, masked=False, label="without a mask"
@@ -133,9 +132,8 @@ def chosen_pieces(dataset: PreparedSet, split: Split, count: int, piece_s: float
     return [long[i % len(long)] for i in range(count)]
 
 
-def _grid_of(source: TokenRows, score: Score) -> TempoMap:
-    """A piece's tempo with beat 0 where its tokens begin, and second 0 there or at the piece's begin."""
-    first = first_beat(source.vocabulary, score)
+def _grid_from(score: Score, first: float) -> TempoMap:
+    """A piece's tempo with beat 0 where its tokens begin (`first`), and second 0 there or at the piece's begin."""
     begin_s = float(score.tempo_map.to_seconds(first))
     return TempoMap(score.tempo_map.beats - first, score.tempo_map.seconds - min(begin_s, 0.0))
 
